@@ -1,0 +1,20 @@
+# make repro   the pipeline, from nothing to the plots      make test   the tests
+# Both make .venv first, once; again only when requirements.txt changes.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: setup repro test
+
+setup: .venv/installed
+
+repro: setup
+	dvc repro
+
+test: setup
+	python -m pytest
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python %d.%d came; 3.11 or later is needed: make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,105 @@
+"""Writing so that nothing is ever half-written, and reading that says what is wrong with a file.
+
+Bytes go to a temporary name beside the target and are moved over it. Models are plain data (a description of the layers,
+tensors, settings) and load with `weights_only`."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsify import models
+from sparsify.settings import InputError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line a row, under the keys of the first."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
+    # torch.save puts the stem of a file's name inside the file; a buffer keeps equal content equal byte for byte.
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Raises InputError for a file that is missing, damaged, or holds more than tensors and plain data."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)") from None
+    except Exception as error:  # torch raises many types here: a damaged zip, a refused pickle, a short read
+        first_line = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path} cannot be read ({type(error).__name__}: {first_line}); delete it and run dvc repro") from None
+
+
+def save_model(path: Path, model: nn.Sequential, **extra: Any) -> None:
+    """A plain network: its layers, its tensors, and plain data beside them."""
+    write_tensors(path, {"layers": models.describe(model), "state": _on_cpu(model), "extra": extra})
+
+
+def load_model(path: Path, expected: models.Description | None = None) -> nn.Sequential:
+    """The network in `path`. Raises InputError if `expected`, a description, is given and the file holds another one."""
+    content = _content(path, ("layers", "state"))
+    if expected is not None and list(content["layers"]) != list(expected):
+        raise InputError(f"{path} holds another architecture ({summary(content['layers'])}) than params.yaml asks for "
+                         f"({summary(expected)}); run dvc repro to train the one that it asks for")
+    model = models.rebuild(content["layers"])
+    model.load_state_dict(content["state"])
+    return model
+
+
+def save_bayesian(path: Path, description: models.Description, model: nn.Module, prior: Mapping[str, Any]) -> None:
+    """A Bayesian network: the layers of its plain twin, its tensors, and the settings of its prior."""
+    write_tensors(path, {"layers": description, "state": _on_cpu(model), "prior": dict(prior)})
+
+
+def load_bayesian(path: Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:
+    """The plain twin with fresh weights, the settings of the prior, and the tensors to load once it is converted."""
+    content = _content(path, ("layers", "state", "prior"))
+    return models.rebuild(content["layers"]), content["prior"], content["state"]
+
+
+def summary(description: models.Description) -> str:
+    """The widths of a network, as in 'Linear 300-100-10'."""
+    layers = [(kind, arguments.get("out_features", arguments.get("out_channels")))
+              for _, kind, arguments in description if kind in ("Linear", "Conv2d")]
+    return f"{layers[0][0]} " + "-".join(str(units) for _, units in layers) if layers else "no layers"
+
+
+def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    content = read_tensors(path)
+    if not isinstance(content, dict) or any(key not in content for key in keys):
+        raise InputError(f"{path} is not a model file of this project (it needs {', '.join(keys)}); run dvc repro")
+    return content
+
+
+def _on_cpu(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,134 @@
+"""The priors, each one class: what it costs to keep a weight or a neuron (`kl`), and how irrelevant each has become (`log_alpha`).
+
+A prior sees the posterior of one layer as two matrices, mean and log_var (O, J): O neurons, J weights of each (a convolution's
+kernels are flattened). The last axis may hold anything for the priors that treat values one by one; gates pass (1, I).
+A new prior is one class here and one entry in KINDS."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.bayes import kl
+from sparsify.settings import NonNegative, Positive, one_of
+
+INDICATORS = ("weight", "neuron")
+KL_WEIGHTS = ("units", "weights", "macs")
+MIN_TOTAL, MIN_SHARE = 1e-3, 1e-3  # responsibility in all, and share, below which a mixture's component counts as empty
+
+
+class Prior(nn.Module):
+    """What every prior offers. It is made for one layer, whose posterior starts at `mean` and `log_var`."""
+
+    groups = "weights"  # what it makes irrelevant one by one: weights, neurons (rows of weights), or units (gates on inputs)
+
+    def __init__(self, settings: "PriorSettings", mean: Tensor, log_var: Tensor):
+        super().__init__()
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """KL(posterior || prior), to be summed by the caller.  (O, J), (O, J) -> (*) nats"""
+        raise NotImplementedError
+
+    def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """log of noise over signal: large means irrelevant.  (O, J), (O, J) -> (O, J), or (O, 1) for a prior of neurons"""
+        return kl.log_alpha(mean, log_var)
+
+    def update(self, mean: Tensor, log_var: Tensor) -> None:
+        """One step of the prior's own parameters towards the posterior, after each training step."""
+
+
+class LogUniform(Prior):
+    """Sparse variational dropout, p(log |w|) flat: a weight costs less the noisier it is.  arXiv:1701.05369"""
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return kl.kl_log_uniform(kl.log_alpha(mean, log_var))
+
+
+class Ard(Prior):
+    """Automatic relevance determination, w ~ N(0, sigma_ij^2), each scale at its best.  arXiv:1811.00596"""
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return kl.kl_ard(mean, log_var)
+
+
+class Gate(Ard):
+    """The same on the multiplicative noise of a unit in place of a weight.  arXiv:1802.10399"""
+
+    groups = "units"
+
+
+class RowGaussian(Prior):
+    """One zero-mean Gaussian a neuron, w_ij ~ N(0, sigma_i^2), its scale at its best: a neuron's weights vanish together."""
+
+    groups = "neurons"
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return kl.kl_row_gaussian(mean, log_var)
+
+    def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """log sum_j s_ij^2 / sum_j m_ij^2 of whole neurons.  (O, J), (O, J) -> (O, 1)"""
+        signal, noise = mean.square().mean(1, keepdim=True), log_var.exp().mean(1, keepdim=True)
+        return kl.log_alpha(signal.sqrt(), noise.log())
+
+
+class RowMixture(RowGaussian):
+    """Two zero-mean Gaussians, a narrow and a wide one, so that weights may be small or large without taxing one another.
+
+    indicator "weight": w_ij ~ pi_i1 N(0, sigma_i1^2) + pi_i2 N(0, sigma_i2^2), each neuron with scales of its own.
+    indicator "neuron": all the weights of a neuron come from the same component; the layer shares the scales.
+    Scales and shares are buffers, fitted by one EM step a training step; variances stay above a floor, else the narrow one collapses."""
+
+    def __init__(self, settings: "PriorSettings", mean: Tensor, log_var: Tensor):
+        super().__init__(settings, mean, log_var)
+        self.indicator, self.floor = settings.indicator, settings.variance_floor
+        self.weights_each = 1 if self.indicator == "weight" else mean.shape[1]  # weights that share an indicator
+        second_moment, _ = self._observations(mean, log_var)
+        scale = second_moment.mean(1, keepdim=True) / self.weights_each  # (G, 1)
+        self.register_buffer("component_log_var", torch.stack([scale / 100, scale]).clamp_min(self.floor).log())  # (2, G, 1)
+        self.register_buffer("log_share", torch.full_like(self.component_log_var, math.log(0.5)))  # (2, G, 1)
+
+    def _observations(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+        """Second moments and log variances summed over the weights that share an indicator; G groups share scales.
+
+        (O, J), (O, J) -> twice (G, n): (O, J) an indicator a weight, (1, O) an indicator a neuron"""
+        second_moment = mean.square() + log_var.exp()
+        if self.indicator == "weight":
+            return second_moment, log_var
+        return second_moment.sum(1)[None], log_var.sum(1)[None]
+
+    def _log_joint(self, second_moment: Tensor, log_var: Tensor) -> Tensor:
+        """log pi_k - KL(q || component k).  (G, n), (G, n) -> (2, G, n)"""
+        kl_components = 0.5 * (self.weights_each * (self.component_log_var - 1) - log_var
+                               + second_moment * (-self.component_log_var).exp())
+        return self.log_share - kl_components
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return kl.kl_mixture_bound(self._log_joint(*self._observations(mean, log_var)))
+
+    @torch.no_grad()
+    def update(self, mean: Tensor, log_var: Tensor) -> None:
+        """One EM step: responsibilities by the components' KL, then the shares and variances that they imply."""
+        second_moment, log_var = self._observations(mean, log_var)
+        responsibility = self._log_joint(second_moment, log_var).softmax(0)  # (2, G, n)
+        total = responsibility.sum(2, keepdim=True)  # (2, G, 1)
+        variance = (responsibility * second_moment).sum(2, keepdim=True) / (self.weights_each * total.clamp_min(MIN_TOTAL))
+        # A component that nothing belongs to keeps its variance, ready to be used again.
+        variance = torch.where(total > MIN_TOTAL, variance, self.component_log_var.exp())
+        self.component_log_var.copy_(variance.clamp_min(self.floor).log())
+        self.log_share.copy_((total / second_moment.shape[1]).clamp_min(MIN_SHARE).log().log_softmax(0))
+
+
+# What `prior.kind` may name.
+KINDS = {"log_uniform": LogUniform, "gaussian": RowGaussian, "mixture": RowMixture, "ard": Ard, "gate": Gate}
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    kind: Annotated[str, one_of(KINDS)]
+    beta: NonNegative  # weight of the KL in the objective; 1 is the ELBO
+    kl_weight: Annotated[str, one_of(KL_WEIGHTS)]
+    initial_alpha: Positive  # noise over signal at the start
+    indicator: Annotated[str, one_of(INDICATORS)]  # mixture alone
+    variance_floor: Positive  # mixture alone

@@ -1,0 +1,76 @@
+"""Masks on a plain network: zeroed weights, and silence for every unit that has lost all its inputs or all its readers."""
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.compress.chain import Link, links
+from sparsify.models import weighted_layers
+from sparsify.settings import InputError
+
+
+def from_scores(scores: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """True = kept: irrelevance up to the threshold.  by layer, in any shape that broadcasts to its weight"""
+    return {name: score <= threshold for name, score in scores.items()}
+
+
+@torch.no_grad()
+def apply(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
+    """A copy of `model` with the masked weights at zero and the dead units silent.
+
+    A unit is dead if no weight comes in (what is left of it is a constant) or none goes out (nobody reads it). It gets zero
+    weights, bias and normalisation, and is exactly zero after its activation. Raises InputError where a layer would be emptied."""
+    masked = copy.deepcopy(model)
+    layers = weighted_layers(masked)
+    for name, mask in masks.items():
+        layers[name].weight.mul_(mask)
+    inner = [link for link in links(masked) if link.producer is not None and link.consumer is not None]
+    for link in inner:  # forwards: who has no inputs feeds nobody
+        _silence(masked, link, no_inputs(layers[link.producer].weight))
+    for link in reversed(inner):  # backwards: who has no readers needs no inputs
+        _silence(masked, link, ~is_read(link, layers[link.consumer].weight))
+    for name, layer in layers.items():
+        if not layer.weight.any():
+            raise InputError(f"the threshold would remove every weight of {name}; choose one that keeps some of its "
+                             f"{layer.weight.shape[0]} units, or a smaller prior.beta")
+    return masked
+
+
+def hold_zeros(model: nn.Sequential) -> Callable[[], None]:
+    """A function that puts the weights that are zero now back to zero, to be called after every training step."""
+    weights = [layer.weight for layer in weighted_layers(model).values()]
+    held = [(weight, weight != 0) for weight in weights if not weight.all()]
+
+    @torch.no_grad()
+    def hold() -> None:
+        for weight, mask in held:
+            weight.mul_(mask)
+    return hold
+
+
+def no_inputs(weight: Tensor) -> Tensor:
+    """(O, ...) -> (O,) bool"""
+    return ~weight.flatten(1).any(1)
+
+
+def live_features(weight: Tensor) -> Tensor:
+    """The input features that some weight reads.  (O, I, ...) -> (I,) bool"""
+    return weight.transpose(0, 1).flatten(1).any(1)
+
+
+def is_read(link: Link, consumer_weight: Tensor) -> Tensor:
+    """The producer's units that the consumer reads at all.  -> (n_units,) bool"""
+    read = torch.zeros(link.n_units, dtype=torch.bool, device=consumer_weight.device)
+    read[link.unit.to(read.device)[live_features(consumer_weight)]] = True
+    return read
+
+
+def _silence(model: nn.Sequential, link: Link, dead: Tensor) -> None:
+    producer, consumer = model.get_submodule(link.producer), model.get_submodule(link.consumer)
+    norms = [model.get_submodule(name) for name in link.norms]
+    for tensor in (producer.weight, producer.bias, *(part for norm in norms for part in (norm.weight, norm.bias, norm.running_mean))):
+        if tensor is not None:
+            tensor[dead] = 0
+    consumer.weight[:, dead[link.unit.to(dead.device)]] = 0

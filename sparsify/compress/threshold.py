@@ -1,0 +1,35 @@
+"""How much to remove: every candidate threshold is tried on a copy, and the smallest network within a budget is taken."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.compress.masks import apply, from_scores
+from sparsify.settings import InputError
+
+Row = dict[str, float]
+
+
+def candidates(scores: Mapping[str, Tensor], n: int) -> list[float]:
+    """At most `n` thresholds that cut the scores of all layers together into equal parts, the highest (nothing goes) first."""
+    values = torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique()  # sorted
+    places = torch.linspace(len(values) - 1, 0, n).round().long().unique().flip(0)
+    return values[places].tolist()
+
+
+def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[float], measure: Callable[[nn.Sequential], Row]) -> list[Row]:
+    """What `measure` says of the masked network at each threshold, up to the first that would empty a layer."""
+    rows = []
+    for threshold in thresholds:
+        try:
+            masked = apply(model, from_scores(scores, threshold))
+        except InputError:
+            break
+        rows.append({"threshold": threshold, **measure(masked)})
+    return rows
+
+
+def within_budget(rows: list[Row], removed: str, accuracy: str, least: float) -> Row:
+    """The row with the most `removed` among those whose `accuracy` is at least `least`; the first if none is.  rows from `scan`"""
+    return max((row for row in rows if row[accuracy] >= least), key=lambda row: row[removed], default=rows[0])

@@ -1,0 +1,115 @@
+"""One training loop for the dense, the Bayesian and the compact network: they differ in their loss alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sparsify.data import Split, crop_and_flip
+from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, one_of
+
+OPTIMIZERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    epochs: Count
+    batch_size: PositiveInt
+    optimizer: Annotated[str, one_of(OPTIMIZERS)]
+    lr: Positive  # the peak of a one-cycle schedule
+    weight_decay: NonNegative
+    label_smoothing: Fraction
+    input_noise: NonNegative  # deviation of Gaussian noise on the normalised images
+    input_dropout: Fraction
+    augment: bool  # random crops and flips
+
+
+Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per example
+LossFunction = Callable[[Tensor, Tensor, float], Terms]  # (images, labels, epochs done so far) -> terms
+
+
+def fit(model: nn.Module, train: Split, loss: LossFunction, settings: TrainSettings, evaluate: Callable[[], dict[str, float]],
+        label: str, after_step: Callable[[], None] = lambda: None) -> list[dict[str, float]]:
+    """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
+
+    Draws from torch's global random state alone. Raises InputError at the end of the epoch in which a term was not finite."""
+    n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
+    steps = n // batch_size
+    if settings.epochs == 0:
+        return []
+    optimizer = _optimizer(model, settings)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * steps + 1,
+                                                   pct_start=0.2, cycle_momentum=False)
+    curve = []
+    progress = tqdm(range(settings.epochs), desc=label, unit=" epochs", disable=None)
+    for epoch in progress:
+        start = time.perf_counter()
+        model.train()
+        history = []  # stays on the device: reading a value at every step would make a GPU wait
+        order = torch.randperm(n, device=train.labels.device)
+        for step in range(steps):
+            batch = order[step * batch_size:(step + 1) * batch_size]
+            terms = loss(_perturbed(train.images[batch], settings), train.labels[batch], epoch + step / steps)
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(terms.values())).sum().backward()
+            optimizer.step()
+            schedule.step()
+            after_step()
+            history.append(torch.stack([value.detach() for value in terms.values()]))
+        means = _means(torch.stack(history), list(terms), epoch * steps, label)
+        model.eval()
+        row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
+        curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
+        progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
+    return curve
+
+
+def cross_entropy(model: nn.Module, settings: TrainSettings) -> LossFunction:
+    def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
+        return {"nll": F.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)}
+    return loss
+
+
+def distillation(student: nn.Module, teacher: nn.Module, settings: TrainSettings, share: float, temperature: float) -> LossFunction:
+    """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
+    def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
+        logits = student(images)
+        with torch.no_grad():
+            target = (teacher(images) / temperature).log_softmax(1)
+        soft = F.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean", log_target=True)
+        hard = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
+    return loss
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Biases, normalisation and everything else that is a vector is not decayed."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
+
+
+def _perturbed(images: Tensor, settings: TrainSettings) -> Tensor:
+    if settings.augment:
+        images = crop_and_flip(images)
+    if settings.input_noise:
+        images = images + settings.input_noise * torch.randn_like(images)
+    return F.dropout(images, settings.input_dropout) if settings.input_dropout else images
+
+
+def _means(history: Tensor, names: list[str], steps_before: int, label: str) -> dict[str, float]:
+    """The mean of every term over an epoch's steps.  (steps, terms) -> {name: mean}"""
+    broken = (~history.isfinite()).nonzero()
+    if len(broken):
+        step, term = broken[0].tolist()
+        raise InputError(f"{label} stopped: the term {names[term]} became {history[step, term].item()} at step {steps_before + step + 1}; "
+                         "lower the learning rate, or look at the data")
+    return dict(zip(names, history.mean(0).tolist(), strict=True))

@@ -1,0 +1,43 @@
+"""What the removal brought: size, work and time of the dense and the compact network, side by side."""
+
+import torch
+
+from sparsify import artifacts, data
+from sparsify.measure.accuracy import accuracy_percent
+from sparsify.measure.latency import latencies_ms, quartiles
+from sparsify.measure.size import size
+from stages import runtime
+from stages.params import Params
+
+
+def benchmark(params: Params) -> None:
+    torch.set_num_threads(params.benchmark.threads)
+    dataset = data.load(runtime.DATASET, runtime.device())
+    networks = {name: artifacts.load_model(path).to(runtime.device()).eval()
+                for name, path in (("dense", runtime.BASELINE), ("compact", runtime.COMPACT))}
+    report = {}
+    for name, network in networks.items():
+        counted = size(network, dataset.input_shape)
+        report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,
+                        "macs": counted.macs, "bytes": counted.bytes}
+    speedup = {}
+    for batch_size in params.benchmark.batch_sizes:
+        images = _batch(dataset.test.images, batch_size)
+        times = latencies_ms(networks, images, params.benchmark.repeats)
+        for name in networks:
+            low, median, high = quartiles(times[name])
+            report[name][f"latency_ms_batch_{batch_size}"] = {"median": median, "q25": low, "q75": high}
+        ratios = [dense / compact for dense, compact in zip(times["dense"], times["compact"], strict=True)]
+        low, median, high = quartiles(ratios)
+        speedup[f"batch_{batch_size}"] = {"median": median, "q25": low, "q75": high}
+    artifacts.write_json(runtime.METRICS / "benchmark.json", {"benchmark": {
+        **report, "speedup": speedup, "repeats": params.benchmark.repeats, **runtime.provenance(params.seed)}})
+
+
+def _batch(images: torch.Tensor, batch_size: int) -> torch.Tensor:
+    """The first images, over again where there are too few.  (N, C, H, W) -> (batch_size, C, H, W)"""
+    return images[torch.arange(batch_size, device=images.device) % len(images)].contiguous()
+
+
+if __name__ == "__main__":
+    runtime.main(benchmark)

@@ -1,0 +1,78 @@
+"""params.yaml, read once and checked: one frozen dataclass a section."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+
+from sparsify import datasets, models
+from sparsify.bayes.priors import PriorSettings
+from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, build, one_of
+from sparsify.training import TrainSettings
+
+
+@dataclass(frozen=True)
+class Data:
+    name: Annotated[str, one_of(datasets.NAMES)]
+    validation: PositiveInt  # images held out of the training set
+    split_seed: Count
+
+
+@dataclass(frozen=True)
+class Model:
+    name: Annotated[str, one_of(models.NAMES)]
+    width: Positive  # multiplies the units of every hidden layer
+
+
+@dataclass(frozen=True)
+class Bayesian:
+    from_baseline: bool  # start from the trained dense network; else from scratch
+    kl_warmup_epochs: NonNegative
+    train: TrainSettings
+
+
+@dataclass(frozen=True)
+class Prune:
+    threshold: float | None  # of log alpha; empty: chosen on validation
+    max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
+    inputs: bool  # input pixels may leave the network too
+
+
+@dataclass(frozen=True)
+class Finetune:
+    distill: Fraction  # share of the loss that comes from the dense teacher
+    temperature: Positive
+    train: TrainSettings
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    batch_sizes: tuple[PositiveInt, ...]
+    repeats: PositiveInt
+    threads: PositiveInt
+
+
+@dataclass(frozen=True)
+class Params:
+    recipe_name: str
+    seed: Count
+    data: Data
+    model: Model
+    baseline: TrainSettings
+    prior: PriorSettings
+    bayesian: Bayesian
+    prune: Prune
+    finetune: Finetune
+    benchmark: Benchmark
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Raises InputError, which names the key, for anything that cannot be used."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it, or restore it with git") from None
+    return build(Params, content)

@@ -1,0 +1,91 @@
+"""The pictures: accuracy against sparsity, training curves, and the neurons kept in each layer."""
+
+import io
+import json
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+import pandas as pd  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from sparsify.artifacts import write_bytes  # noqa: E402
+from stages import runtime  # noqa: E402
+from stages.params import Params  # noqa: E402
+
+PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
+
+
+def plot(params: Params) -> None:
+    metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in ("baseline", "bayesian", "prune")}
+    title = f"{params.recipe_name}, prior {params.prior.kind}"
+    _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
+    _save(_training_curves(title), "training_curves")
+    _save(_units_kept(title), "units_kept")
+
+
+def _accuracy_against_sparsity(metrics: dict, title: str) -> Figure:
+    """Validation accuracy as the threshold falls, and the test accuracy of the networks that were kept."""
+    scan = pd.read_csv(runtime.PLOTS / "threshold_scan.csv")
+    pruned, figure = metrics["prune"], plt.figure(figsize=(10, 4), layout="constrained")
+    ends = {"hidden_removed_percent": (pruned["hidden_removed_percent"], "hidden neurons removed (%)"),
+            "weights_removed_percent": (100 - 100 / pruned["compression_nonzeros"], "weights removed (%)")}
+    for axes, (column, (end, label)) in zip(figure.subplots(1, 2, sharey=True), ends.items(), strict=True):
+        axes.plot(scan[column], scan["validation_accuracy"], ".-", color="tab:gray", label="Bayesian, validation, by threshold")
+        axes.plot(0, metrics["baseline"]["accuracy"], "s", color="black", label="dense, test")
+        axes.plot(0, metrics["bayesian"]["accuracy"], "o", color="tab:blue", label="Bayesian, test")
+        axes.plot(end, pruned["accuracy_compact"], "v", color="tab:orange", label="compact, test")
+        axes.plot(end, pruned["accuracy_finetuned"], "*", markersize=14, color="tab:red", label="compact, fine-tuned, test")
+        axes.set(xlabel=label, xlim=(-3, 103))
+        axes.grid(alpha=0.3)
+    floor = min(pruned["accuracy_compact"], pruned["accuracy_finetuned"], metrics["bayesian"]["accuracy"]) - 5
+    figure.axes[0].set(ylabel="accuracy (%)", ylim=(max(0, floor), 100))
+    figure.axes[0].legend(loc="lower left", fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def _training_curves(title: str) -> Figure:
+    figure = plt.figure(figsize=(10, 3.5), layout="constrained")
+    for axes, (name, label) in zip(figure.subplots(1, len(PHASES)), PHASES.items(), strict=True):
+        _curve(axes, pd.read_csv(runtime.PLOTS / f"{name}_curve.csv"), label)
+    figure.suptitle(title)
+    return figure
+
+
+def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
+    axes.set(title=label, xlabel="epoch", yscale="log")
+    terms = [column for column in curve if column not in ("epoch", "validation_accuracy", "seconds")]
+    for term in terms:
+        axes.plot(curve["epoch"], curve[term], label=term)
+    axes.grid(alpha=0.3)
+    right = axes.twinx()
+    right.plot(curve["epoch"], curve["validation_accuracy"], "k--", label="validation accuracy (%)")
+    lines = axes.get_lines() + right.get_lines()
+    axes.legend(lines, [line.get_label() for line in lines], fontsize=7)
+
+
+def _units_kept(title: str) -> Figure:
+    units = pd.read_csv(runtime.PLOTS / "units.csv")
+    figure = plt.figure(figsize=(8, 0.8 + 0.45 * len(units)), layout="constrained")
+    axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
+    axes.barh(units["layer"], 100, color="0.9")
+    axes.barh(units["layer"], share, color="tab:blue")
+    for row, (kept, total) in enumerate(zip(units["kept"], units["total"], strict=True)):
+        axes.text(101, row, f"{kept} of {total}", va="center")
+    axes.invert_yaxis()
+    axes.set(xlabel="kept (%)", xlim=(0, 125), title=title)
+    return figure
+
+
+def _save(figure: Figure, name: str) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    write_bytes(runtime.PLOTS / f"{name}.png", content.getvalue())
+
+
+if __name__ == "__main__":
+    runtime.main(plot)

@@ -1,0 +1,88 @@
+"""Removal: masks from the posterior, dead units physically taken out, and fine-tuning of the small network that is left."""
+
+import time
+
+import torch
+from torch import nn
+
+from sparsify import artifacts, data
+from sparsify.bayes.convert import bake, bayesianize, log_alphas
+from sparsify.bayes.priors import PriorSettings
+from sparsify.compress import masks
+from sparsify.compress.compact import compact
+from sparsify.compress.threshold import candidates, scan, within_budget
+from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
+from sparsify.measure.size import Size, reduction, size
+from sparsify.settings import InputError, build
+from sparsify.training import distillation, fit
+from stages import runtime
+from stages.params import Params
+
+LOGIT_TOLERANCE = 1e-5  # of the largest logit: float32 sums in another order
+SCAN_POINTS = 40
+
+
+def prune(params: Params) -> None:
+    start = time.perf_counter()
+    runtime.seed_everything(params.seed)
+    dataset = data.load(runtime.DATASET, runtime.device())
+    dense = artifacts.load_model(runtime.BASELINE).to(runtime.device())
+    before = size(dense, dataset.input_shape)
+    mean, scores = _posterior()
+
+    def measure(masked: nn.Sequential) -> dict[str, float]:
+        small = compact(masked, params.prune.inputs)
+        left = reduction(before, size(small, dataset.input_shape))
+        return {"hidden_removed_percent": left["hidden_removed_percent"], "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
+                "validation_accuracy": accuracy_percent(small, dataset.validation)}
+
+    rows = scan(mean, scores, candidates(scores, SCAN_POINTS), measure)
+    threshold = params.prune.threshold
+    if threshold is None:
+        least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
+        threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
+    masked = masks.apply(mean, masks.from_scores(scores, threshold))
+    small = compact(masked, params.prune.inputs)
+    gap = largest_logit_gap(masked, small, dataset.test.images)
+    if gap > LOGIT_TOLERANCE:
+        raise InputError(f"the compact network's logits differ from the masked one's by {gap:.2g} of the largest logit, "
+                         f"{LOGIT_TOLERANCE:.0e} is allowed; this is a defect of the removal: please report it with your params.yaml")
+    accuracy_compact = accuracy_percent(small, dataset.test)
+
+    recovery = params.finetune
+    curve = fit(small, dataset.train, distillation(small, dense, recovery.train, recovery.distill, recovery.temperature), recovery.train,
+                lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, "fine-tuning", masks.hold_zeros(small))
+
+    after = size(small, dataset.input_shape)
+    artifacts.save_model(runtime.COMPACT, small)
+    artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
+    artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
+    artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))
+    artifacts.write_json(runtime.METRICS / "prune.json", {"prune": {
+        "threshold": threshold,
+        "accuracy_compact": accuracy_compact,
+        **{f"{key}_finetuned": value for key, value in quality(small, dataset.test).items()},
+        "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),
+        **reduction(before, after),
+        "logit_gap": gap,
+        "seconds": round(time.perf_counter() - start, 1),
+        **runtime.provenance(params.seed)}})
+
+
+def _posterior() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
+    """The posterior-mean network, and how irrelevant its weights are."""
+    plain, prior, state = artifacts.load_bayesian(runtime.BAYESIAN)
+    inputs = prior.pop("inputs")
+    model = bayesianize(plain, build(PriorSettings, prior, f"{runtime.BAYESIAN}: prior"), inputs)
+    model.load_state_dict(state)
+    model = model.to(runtime.device()).eval()
+    return bake(model), log_alphas(model)
+
+
+def _units(before: Size, after: Size) -> list[dict[str, str | int]]:
+    return [{"layer": "input", "total": before.inputs, "kept": after.inputs},
+            *({"layer": name, "total": total, "kept": after.hidden[name]} for name, total in before.hidden.items())]
+
+
+if __name__ == "__main__":
+    runtime.main(prune)

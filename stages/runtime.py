@@ -1,0 +1,55 @@
+"""What every stage shares: parameters in, one clear line for an error, the device, the seed, and where its artifacts lie."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from sparsify.settings import InputError
+from stages import params
+
+DATASET = Path("data/dataset.pt")
+BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.pt") for name in ("baseline", "bayesian", "compact"))
+METRICS, PLOTS = Path("metrics"), Path("plots")
+
+
+def main(stage: Callable[[params.Params], None]) -> None:
+    """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
+    try:
+        stage(params.load())
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)
+
+
+def provenance(seed: int) -> dict[str, str | int]:
+    """What a figure depends on besides params.yaml; it stands beside the figures."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32"}
+
+
+def mirror() -> Path | None:
+    """The directory that SPARSIFY_MIRROR names, if it does; a relative one is meant from the checkout, not from DVC's copy of it."""
+    named = os.environ.get("SPARSIFY_MIRROR")
+    return Path(os.environ.get("DVC_ROOT", ".")) / named if named else None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,31 @@
+"""The dense network that everything else is measured against."""
+
+import time
+
+from sparsify import artifacts, data, models
+from sparsify.measure.accuracy import accuracy_percent, quality
+from sparsify.training import cross_entropy, fit
+from stages import runtime
+from stages.params import Params
+
+
+def train_baseline(params: Params) -> None:
+    start = time.perf_counter()
+    runtime.seed_everything(params.seed)
+    dataset = data.load(runtime.DATASET, runtime.device())
+    model = models.build(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width).to(runtime.device())
+
+    curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
+                lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline")
+
+    artifacts.save_model(runtime.BASELINE, model)
+    artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)
+    artifacts.write_json(runtime.METRICS / "baseline.json", {"baseline": {
+        **quality(model, dataset.test),
+        "validation_accuracy": accuracy_percent(model, dataset.validation),
+        "seconds": round(time.perf_counter() - start, 1),
+        **runtime.provenance(params.seed)}})
+
+
+if __name__ == "__main__":
+    runtime.main(train_baseline)
