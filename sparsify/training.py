@@ -88,10 +88,11 @@ def distillation(student: nn.Module, teacher: nn.Module, settings: TrainSettings
 
 
 def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Biases, normalisation and everything else that is a vector is not decayed."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-              {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise."""
+    decayed, others = [], []
+    for name, parameter in model.named_parameters():
+        (decayed if name.endswith("weight") and parameter.ndim > 1 else others).append(parameter)
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)

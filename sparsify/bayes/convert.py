@@ -3,7 +3,7 @@
 Which layers turn Bayesian depends on what the prior groups:
     weights   every layer
     neurons   every layer but the last, whose neurons are the classes and cannot go
-    gates     every layer, on the units that feed it; not on colour channels, and on input pixels only where asked"""
+    gates     every layer, on the features that it reads; not on colour channels, and on input pixels only where asked"""
 
 import copy
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sparsify.bayes.layers import BayesConv2d, BayesianLayer, BayesLinear, GatedConv2d, GatedLinear
 from sparsify.bayes.priors import KINDS, PriorSettings
 from sparsify.models import weighted_layers
+from sparsify.settings import InputError
 
 _TWINS = {(nn.Linear, False): BayesLinear, (nn.Conv2d, False): BayesConv2d,
           (nn.Linear, True): GatedLinear, (nn.Conv2d, True): GatedConv2d}  # (plain type, whether units are grouped)
@@ -26,7 +27,11 @@ def bayesianize(model: nn.Sequential, settings: PriorSettings, inputs: bool, cos
     twin = copy.deepcopy(model)
     layers = weighted_layers(twin)
     groups = KINDS[settings.kind].groups
-    for name in _chosen(layers, groups, inputs):
+    chosen = _chosen(layers, groups, inputs)
+    if not chosen:
+        raise InputError(f"prior.kind {settings.kind} finds nothing to act on in a network of the one layer {', '.join(layers)}; "
+                         "choose log_uniform or ard")
+    for name in chosen:
         layer = _TWINS[type(layers[name]), groups == "units"](layers[name], settings)
         if costs is not None:
             layer.kl_scale.copy_(costs[name].expand_as(layer.kl_scale))

@@ -1,4 +1,4 @@
-"""KL divergences of a factorised Gaussian posterior from the priors: pure functions, elementwise, in nats, never negative.
+"""KL divergences of a factorised Gaussian posterior from the priors: pure functions, in nats, never negative.
 
 The posterior of a weight is N(mean, exp(log_var)); alpha = exp(log_var) / mean^2 is the variance of its dropout noise.
 docs/theory.md derives each formula."""
@@ -7,14 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Weights of magnitude below 1e-4 count as zero in a ratio: float32 squares of much smaller ones lose their digits.
+# Added to mean^2 under a logarithm, whose gradient 2 / mean would blow up: weights of magnitude below 1e-4 count as zero.
 SQUARE_FLOOR = 1e-8
 # Beyond alpha = e^8 a weight is noise and its KL flat; below e^-8 it is certain. Clipping keeps gradients finite.
 LOG_ALPHA_LIMIT = 8.0
+SIGMOID_FIT = 0.63576, 1.87320, 1.48695  # k1, k2, k3 of arXiv:1701.05369 eq. (14)
 
 
 def log_alpha(mean: Tensor, log_var: Tensor) -> Tensor:
-    """log of noise over signal, clipped: large means irrelevant.  (*), (*) -> (*)  arXiv:1701.05369 sec. 4.2"""
+    """log of noise over signal, clipped: large means irrelevant.  (*), (*) -> (*)  arXiv:1701.05369 sec. 4.1"""
     return (log_var - (mean.square() + SQUARE_FLOOR).log()).clamp(-LOG_ALPHA_LIMIT, LOG_ALPHA_LIMIT)
 
 
@@ -22,7 +23,7 @@ def kl_log_uniform(log_alpha: Tensor) -> Tensor:
     """KL(N(m, alpha m^2) || log-uniform), up to the constant that makes it 0 at alpha = inf.  (*) -> (*) nats
 
     Sigmoid fit of arXiv:1701.05369 eq. (14), whose left side is *minus* the KL."""
-    k1, k2, k3 = 0.63576, 1.87320, 1.48695
+    k1, k2, k3 = SIGMOID_FIT
     return k1 * torch.sigmoid(-(k2 + k3 * log_alpha)) + 0.5 * F.softplus(-log_alpha)
 
 

@@ -1,9 +1,9 @@
 """Bayesian twins of nn.Linear and nn.Conv2d, with noise on weights or on units.
 
 Each is a subclass of its plain layer, and `weight` *is* the posterior mean, so that a dense checkpoint loads. In training
-they draw their noise afresh for every example; in evaluation they compute with the posterior mean.
-    BayesLinear BayesConv2d   W ~ N(weight, exp(log_var)), by local reparameterisation (arXiv:1506.02557 sec. 2.2)
-    GatedLinear GatedConv2d   y = f(x * z), z ~ N(gate_mean, exp(gate_log_var)) a unit of x (arXiv:1802.10399)
+they draw their noise afresh for every example (BayesConv2d: and output place); in evaluation they compute with the posterior mean.
+    BayesLinear BayesConv2d   W ~ N(weight, exp(log_var)), by local reparameterisation (arXiv:1506.02557 sec. 2.3)
+    GatedLinear GatedConv2d   y = f(x * z), z ~ N(gate_mean, exp(gate_log_var)) an input feature (arXiv:1802.10399)
 Every one offers the same: kl(), log_alpha(), update_prior() and bake()."""
 
 import torch
@@ -24,15 +24,15 @@ def _normal(mean: Tensor, variance: Tensor) -> Tensor:
 
 
 class BayesianLayer:
-    """What every Bayesian layer offers. `kl_scale`, a buffer, multiplies the KL of each group that the prior returns."""
+    """What every Bayesian layer offers. `kl_scale`, a buffer, multiplies the KL: () for weights, (1, I) for gates."""
 
     def _posterior(self) -> tuple[Tensor, Tensor]:
         """Mean and log variance as the matrices that a prior sees.  -> (O, J), (O, J)"""
         raise NotImplementedError
 
     def kl(self) -> Tensor:
-        """-> () nats"""
-        return (self.kl_scale * self.prior.kl(*self._posterior())).sum()
+        """KL(posterior || prior) of the layer.  -> () nats"""
+        return self.prior.kl_sum(*self._posterior(), self.kl_scale)
 
     def update_prior(self) -> None:
         self.prior.update(*self._posterior())
@@ -104,7 +104,7 @@ class _UnitNoise(BayesianLayer):
     def _gated(self, x: Tensor) -> Tensor:
         mean, deviation = self._along_units(self.gate_mean), self._along_units((0.5 * self.gate_log_var).exp())
         noise = torch.randn(x.shape[:2], device=x.device, dtype=x.dtype).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
-        return x * (mean + deviation * noise)
+        return x * torch.addcmul(mean, deviation, noise)
 
     def log_alpha(self) -> Tensor:
         return self._along_units(self.prior.log_alpha(*self._posterior()))

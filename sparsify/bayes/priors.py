@@ -6,12 +6,13 @@ A new prior is one class here and one entry in KINDS."""
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from sparsify.bayes import kl
+from sparsify.bayes import fused, kl
 from sparsify.settings import NonNegative, Positive, one_of
 
 INDICATORS = ("weight", "neuron")
@@ -31,6 +32,10 @@ class Prior(nn.Module):
         """KL(posterior || prior), to be summed by the caller.  (O, J), (O, J) -> (*) nats"""
         raise NotImplementedError
 
+    def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        """The sum of `scale` times `kl`, made fast for training; `scale` is () or, for gates, (1, I).  -> () nats"""
+        return (scale * self.kl(mean, log_var)).sum()
+
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
         """log of noise over signal: large means irrelevant.  (O, J), (O, J) -> (O, J), or (O, 1) for a prior of neurons"""
         return kl.log_alpha(mean, log_var)
@@ -45,12 +50,18 @@ class LogUniform(Prior):
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return kl.kl_log_uniform(kl.log_alpha(mean, log_var))
 
+    def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        return scale * fused.kl_sum(fused.log_uniform, mean, log_var)
+
 
 class Ard(Prior):
     """Automatic relevance determination, w ~ N(0, sigma_ij^2), each scale at its best.  arXiv:1811.00596"""
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return kl.kl_ard(mean, log_var)
+
+    def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        return fused.kl_sum(partial(fused.ard, scale=scale), mean, log_var)
 
 
 class Gate(Ard):
@@ -67,10 +78,15 @@ class RowGaussian(Prior):
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return kl.kl_row_gaussian(mean, log_var)
 
+    def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        return scale * fused.kl_sum(fused.row_gaussian, mean, log_var)
+
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        """log sum_j s_ij^2 / sum_j m_ij^2 of whole neurons.  (O, J), (O, J) -> (O, 1)"""
-        signal, noise = mean.square().mean(1, keepdim=True), log_var.exp().mean(1, keepdim=True)
-        return kl.log_alpha(signal.sqrt(), noise.log())
+        """log sum_j s_ij^2 / sum_j m_ij^2 of whole neurons.  (O, J), (O, J) -> (O, 1)
+
+        Neither clipped nor floored where float64 can tell: the KL ignores scale, so that dead rows sink far below 1e-4."""
+        signal, noise = mean.double().square().sum(1, keepdim=True), log_var.double().exp().sum(1, keepdim=True)
+        return (noise / signal.clamp_min(torch.finfo(torch.float64).tiny)).log().to(mean.dtype)
 
 
 class RowMixture(RowGaussian):
@@ -107,17 +123,25 @@ class RowMixture(RowGaussian):
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return kl.kl_mixture_bound(self._log_joint(*self._observations(mean, log_var)))
 
+    def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if self.indicator == "neuron":  # its large tensors are few already
+            return Prior.kl_sum(self, mean, log_var, scale)
+        parameters = {"component_log_var": self.component_log_var, "log_share": self.log_share}
+        return scale * fused.kl_sum(partial(fused.mixture_of_weights, **parameters), mean, log_var)
+
     @torch.no_grad()
     def update(self, mean: Tensor, log_var: Tensor) -> None:
         """One EM step: responsibilities by the components' KL, then the shares and variances that they imply."""
-        second_moment, log_var = self._observations(mean, log_var)
-        responsibility = self._log_joint(second_moment, log_var).softmax(0)  # (2, G, n)
-        total = responsibility.sum(2, keepdim=True)  # (2, G, 1)
-        variance = (responsibility * second_moment).sum(2, keepdim=True) / (self.weights_each * total.clamp_min(MIN_TOTAL))
+        second_moment, _ = self._observations(mean, log_var)
+        narrow = fused.mixture_log_odds(second_moment, self.component_log_var, self.log_share, self.weights_each)[0].sigmoid_()
+        n, all_moments = second_moment.shape[1], second_moment.sum(1, keepdim=True)
+        total, moments = narrow.sum(1, keepdim=True), narrow.mul_(second_moment).sum(1, keepdim=True)
+        total = torch.stack([total, n - total])  # (2, G, 1)
+        variance = torch.stack([moments, all_moments - moments]) / (self.weights_each * total.clamp_min(MIN_TOTAL))
         # A component that nothing belongs to keeps its variance, ready to be used again.
         variance = torch.where(total > MIN_TOTAL, variance, self.component_log_var.exp())
         self.component_log_var.copy_(variance.clamp_min(self.floor).log())
-        self.log_share.copy_((total / second_moment.shape[1]).clamp_min(MIN_SHARE).log().log_softmax(0))
+        self.log_share.copy_((total / n).clamp_min(MIN_SHARE).log().log_softmax(0))
 
 
 # What `prior.kind` may name.

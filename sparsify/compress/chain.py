@@ -12,8 +12,9 @@ from sparsify.models import Select, weighted_layers
 from sparsify.settings import InputError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-_ZERO_KEEPING = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU, nn.Identity, nn.Dropout, nn.Dropout2d,
-                 nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.GELU, nn.SiLU, nn.ELU)
+_ZERO_KEEPING = (*ACTIVATIONS, nn.Identity, nn.Dropout, nn.Dropout2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+                 nn.AdaptiveMaxPool2d, nn.Flatten)
 
 
 @dataclass
@@ -22,7 +23,8 @@ class Link:
 
     producer: str | None
     consumer: str | None
-    norms: list[str] = field(default_factory=list)
+    between: list[str] = field(default_factory=list)  # the layers that pass its units on, in order
+    norms: list[str] = field(default_factory=list)  # those of them that normalise
     select: str | None = None
     n_units: int = 0  # of the producer
     unit: Tensor = None  # (I,) the unit that feeds each feature of the consumer
@@ -42,10 +44,14 @@ def links(model: nn.Sequential) -> list[Link]:
                 raise InputError(f"layer {name} is a grouped convolution; only groups=1 is supported")
             chain[-1].consumer = name
             chain.append(Link(name, None))
-        elif type(layer) in NORMS:
+            continue
+        chain[-1].between.append(name)
+        if type(layer) in NORMS:
             chain[-1].norms.append(name)
         elif type(layer) is Select:
             chain[-1].select = name
+        elif type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) != (1, -1):
+            raise InputError(f"layer {name} flattens dimensions {layer.start_dim} to {layer.end_dim}; only 1 to -1 is supported")
         elif type(layer) not in _ZERO_KEEPING:
             raise InputError(f"layer {name} is a {type(layer).__name__}, which may mix units or move zero; between weighted layers "
                              f"only these can stand: {', '.join(kind.__name__ for kind in (*_ZERO_KEEPING, *NORMS, Select))}")

@@ -7,9 +7,10 @@ import copy
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsify.compress.chain import Link, links
+from sparsify.compress.chain import ACTIVATIONS, NORMS, Link, links
 from sparsify.compress.masks import is_read, live_features, no_inputs
 from sparsify.models import Select, constructor_arguments, weighted_layers
 from sparsify.settings import InputError
@@ -55,10 +56,11 @@ def _silent(model: nn.Sequential, link: Link) -> Tensor:
     """The producer's units that are zero whatever the input.  -> (n_units,) bool"""
     producer = model.get_submodule(link.producer)
     constant = producer.weight.new_zeros(link.n_units) if producer.bias is None else producer.bias
-    for norm in (model.get_submodule(name) for name in link.norms):
-        constant = (constant - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
-        if norm.affine:
-            constant = constant * norm.weight + norm.bias
+    for layer in (model.get_submodule(name) for name in link.between):
+        if type(layer) in ACTIVATIONS:
+            constant = layer(constant)
+        elif type(layer) in NORMS:
+            constant = F.batch_norm(constant[None], layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)[0]
     return no_inputs(producer.weight) & (constant == 0)
 
 
