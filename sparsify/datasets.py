@@ -3,6 +3,7 @@
 A mirror holds `<mirror>/<dataset>/` with either the canonical files, whose checksums are verified, or image folders
 `train/<class>/*` and `test/<class>/*`. Everything comes back as whole uint8 tensors."""
 
+import http.client
 import shutil
 import tempfile
 import warnings
@@ -39,6 +40,7 @@ _SOURCES = {
 }
 EMBEDDED = "mnist-5k"
 NAMES = (EMBEDDED, *_SOURCES)
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # of Pillow, 8 bits a channel
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
 
 
@@ -76,7 +78,7 @@ def _downloaded(name: str) -> tuple[Raw, Raw]:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return _from_torchvision(name, scratch)
-        except (OSError, RuntimeError) as error:  # URLError is an OSError; RuntimeError: no source answered
+        except (OSError, RuntimeError, http.client.HTTPException) as error:  # URLError is an OSError; RuntimeError: no source answered
             raise InputError(f"{name} could not be downloaded ({' '.join(str(error).split())}); connect to the internet, or set "
                              f"SPARSIFY_MIRROR to a directory that holds {name}/ with {', '.join(_SOURCES[name].files)}") from None
 
@@ -108,14 +110,19 @@ def _image_folders(folder: Path) -> tuple[Raw, Raw]:
     if classes["train"] != classes["test"] or not classes["train"]:
         raise InputError(f"{folder} has the classes {classes['train']} in train/ and {classes['test']} in test/; "
                          "both need the same folders, one a class")
-    return _image_folder(folder / "train", classes["train"]), _image_folder(folder / "test", classes["train"])
+    train, test = (_image_folder(folder / part, classes["train"]) for part in ("train", "test"))
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise InputError(f"{folder} has images of {tuple(train.images.shape[1:])} (channels, height, width) in train/ and of "
+                         f"{tuple(test.images.shape[1:])} in test/; all have to be alike")
+    return train, test
 
 
 def _image_folder(folder: Path, classes: list[str]) -> Raw:
     files = [(path, label) for label, name in enumerate(classes)
              for path in sorted((folder / name).iterdir()) if path.suffix.lower() in _IMAGES]
-    if not files:
-        raise InputError(f"{folder} holds no images; its class folders need files that end in {', '.join(_IMAGES)}")
+    empty = [name for label, name in enumerate(classes) if label not in {label for _, label in files}]
+    if empty:
+        raise InputError(f"{folder / empty[0]} holds no images; every class folder needs files that end in {', '.join(_IMAGES)}")
     images, shape = [], None
     for path, _ in tqdm(files, desc=f"reading {folder.name}", unit=" images", disable=None):
         image = _image(path)
@@ -135,6 +142,8 @@ def _image(path: Path) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow only warns of some damage
             with Image.open(path) as image:
+                if image.mode not in _MODES:
+                    raise ValueError(f"its mode is {image.mode}; 8 bits a channel are needed")
                 pixels = np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     except (OSError, ValueError, SyntaxError, Warning) as error:
         raise InputError(f"{path} cannot be read as an image ({error}); replace it") from None

@@ -1,6 +1,7 @@
 """From a mapping to a frozen dataclass: unknown, missing, mistyped and out-of-range values are errors that name the key."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -24,6 +25,7 @@ def one_of(choices: Collection) -> Check:
 
 
 Count = Annotated[int, Check("a whole number >= 0", lambda v: v >= 0)]
+Seed = Annotated[int, Check("a whole number from 0 to 2**64 - 1", lambda v: 0 <= v < 2**64)]
 PositiveInt = Annotated[int, Check("a whole number >= 1", lambda v: v >= 1)]
 NonNegative = Annotated[float, Check("a number >= 0", lambda v: v >= 0)]
 Positive = Annotated[float, Check("a number > 0", lambda v: v > 0)]
@@ -72,8 +74,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         # PyYAML follows YAML 1.1, where a number in scientific notation needs a dot.
         hint_at_dot = "; write 1.0e-3, not 1e-3" if hint is float and isinstance(value, str) else ""
         raise InputError(f"{where} is {value!r}, {_name(type(value))}; it has to be {_name(hint)}{hint_at_dot}")
-    if hint is float and value != value:
-        raise InputError(f"{where} is not a number (nan); it has to be a number")
+    if hint is float and not math.isfinite(value):
+        raise InputError(f"{where} is {value}; it has to be a finite number")
     return value
 
 

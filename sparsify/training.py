@@ -41,7 +41,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: TrainSetti
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
     if settings.epochs == 0:
-        return []
+        return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
     optimizer = _optimizer(model, settings)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * steps + 1,
                                                    pct_start=0.2, cycle_momentum=False)

@@ -8,7 +8,7 @@ import yaml
 
 from sparsify import datasets, models
 from sparsify.bayes.priors import PriorSettings
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, build, one_of
+from sparsify.settings import Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
 from sparsify.training import TrainSettings
 
 
@@ -16,7 +16,7 @@ from sparsify.training import TrainSettings
 class Data:
     name: Annotated[str, one_of(datasets.NAMES)]
     validation: PositiveInt  # images held out of the training set
-    split_seed: Count
+    split_seed: Seed
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Benchmark:
 @dataclass(frozen=True)
 class Params:
     recipe_name: str
-    seed: Count
+    seed: Seed
     data: Data
     model: Model
     baseline: TrainSettings
@@ -73,6 +73,6 @@ def load(path: Path = Path("params.yaml")) -> Params:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it, or restore it with git") from None
     return build(Params, content)

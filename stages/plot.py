@@ -3,23 +3,25 @@
 import io
 import json
 
-import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import pandas as pd  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from sparsify.artifacts import write_bytes
+from sparsify.settings import InputError
+from stages import runtime
+from stages.params import Params
 
-from sparsify.artifacts import write_bytes  # noqa: E402
-from stages import runtime  # noqa: E402
-from stages.params import Params  # noqa: E402
-
+METRICS = ("baseline", "bayesian", "prune")
 PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
 
 
 def plot(params: Params) -> None:
-    metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in ("baseline", "bayesian", "prune")}
+    for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
+                 *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), "threshold_scan", "units"))):
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)")
+    metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
     title = f"{params.recipe_name}, prior {params.prior.kind}"
     _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
     _save(_training_curves(title), "training_curves")
@@ -29,7 +31,7 @@ def plot(params: Params) -> None:
 def _accuracy_against_sparsity(metrics: dict, title: str) -> Figure:
     """Validation accuracy as the threshold falls, and the test accuracy of the networks that were kept."""
     scan = pd.read_csv(runtime.PLOTS / "threshold_scan.csv")
-    pruned, figure = metrics["prune"], plt.figure(figsize=(10, 4), layout="constrained")
+    pruned, figure = metrics["prune"], Figure(figsize=(10, 4), layout="constrained")
     ends = {"hidden_removed_percent": (pruned["hidden_removed_percent"], "hidden neurons removed (%)"),
             "weights_removed_percent": (100 - 100 / pruned["compression_nonzeros"], "weights removed (%)")}
     for axes, (column, (end, label)) in zip(figure.subplots(1, 2, sharey=True), ends.items(), strict=True):
@@ -48,7 +50,7 @@ def _accuracy_against_sparsity(metrics: dict, title: str) -> Figure:
 
 
 def _training_curves(title: str) -> Figure:
-    figure = plt.figure(figsize=(10, 3.5), layout="constrained")
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
     for axes, (name, label) in zip(figure.subplots(1, len(PHASES)), PHASES.items(), strict=True):
         _curve(axes, pd.read_csv(runtime.PLOTS / f"{name}_curve.csv"), label)
     figure.suptitle(title)
@@ -69,7 +71,7 @@ def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
 
 def _units_kept(title: str) -> Figure:
     units = pd.read_csv(runtime.PLOTS / "units.csv")
-    figure = plt.figure(figsize=(8, 0.8 + 0.45 * len(units)), layout="constrained")
+    figure = Figure(figsize=(8, 0.8 + 0.45 * len(units)), layout="constrained")
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
     axes.barh(units["layer"], 100, color="0.9")
     axes.barh(units["layer"], share, color="tab:blue")
@@ -83,7 +85,6 @@ def _units_kept(title: str) -> Figure:
 def _save(figure: Figure, name: str) -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
     write_bytes(runtime.PLOTS / f"{name}.png", content.getvalue())
 
 

@@ -33,7 +33,8 @@ def prune(params: Params) -> None:
     def measure(masked: nn.Sequential) -> dict[str, float]:
         small = compact(masked, params.prune.inputs)
         left = reduction(before, size(small, dataset.input_shape))
-        return {"hidden_removed_percent": left["hidden_removed_percent"], "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
+        return {"hidden_removed_percent": left["hidden_removed_percent"],
+                "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
     rows = scan(mean, scores, candidates(scores, SCAN_POINTS), measure)

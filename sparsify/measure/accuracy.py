@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sparsify.data import Split
+from sparsify.settings import InputError
 
 
 @torch.no_grad()
@@ -14,6 +15,8 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
     model.eval()
     logits = torch.cat([model(batch) for batch in images.split(batch_size)])
     model.train(training)
+    if not logits.isfinite().all():
+        raise InputError("the network's answers are not finite; lower the learning rate, or look at the data")
     return logits
 
 

@@ -1,0 +1,65 @@
+"""The negative ELBO against its definition, written out."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+
+from sparsify.bayes.convert import bayesianize
+from sparsify.bayes.objective import negative_elbo, update_priors
+
+IMAGES, LABELS = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+@pytest.fixture
+def model(prior_settings):
+    plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    return bayesianize(plain, prior_settings(kind="ard"), True).eval()  # without noise
+
+
+def ard_kl(layer):
+    posterior = Normal(layer.weight, (layer.log_var / 2).exp())
+    return kl_divergence(posterior, Normal(0, (layer.weight.square() + layer.log_var.exp()).sqrt())).sum()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("n_data", "beta"), [(1, 1.0), (50, 1.0), (50, 0.3)])
+def test_terms_are_nll_and_kl_per_example(model, n_data, beta, smoothing):
+    terms = negative_elbo(model, n_data, beta, 0.0, smoothing)(IMAGES, LABELS, 0.0)
+    logp = model(IMAGES).log_softmax(1)
+    nll = -((1 - smoothing) * logp[range(6), LABELS] + smoothing * logp.mean(1)).mean()
+    kl = beta * (ard_kl(model[0]) + ard_kl(model[2])) / n_data
+    assert terms.keys() == {"nll", "kl"}
+    torch.testing.assert_close(terms["nll"], nll)
+    torch.testing.assert_close(terms["kl"], kl, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("epochs_done", "warmth"), [(0.0, 0.0), (1.0, 0.25), (3.5, 0.875), (4.0, 1.0), (99.0, 1.0)])
+def test_the_kl_warms_up_linearly(model, epochs_done, warmth):
+    full = negative_elbo(model, 10, 2.0, 0.0, 0.0)(IMAGES, LABELS, 0.0)
+    warm = negative_elbo(model, 10, 2.0, 4.0, 0.0)(IMAGES, LABELS, epochs_done)
+    torch.testing.assert_close(warm["kl"], warmth * full["kl"])
+    torch.testing.assert_close(warm["nll"], full["nll"])
+
+
+def test_training_nll_is_the_mean_over_the_posteriors_weights(prior_settings):
+    model = bayesianize(nn.Sequential(nn.Linear(4, 3)), prior_settings(kind="ard", initial_alpha=1.0), True).train()
+    layer, labels = model[0], LABELS.repeat(20_000)
+    with torch.no_grad():
+        found = negative_elbo(model, 10, 1.0, 0.0, 0.0)(IMAGES.repeat(20_000, 1), labels, 0.0)["nll"]
+        weights = layer.weight + (layer.log_var / 2).exp() * torch.randn(20_000, *layer.weight.shape)
+        logits = (torch.einsum("ni,soi->sno", IMAGES, weights) + layer.bias).flatten(0, 1)
+        expected = F.cross_entropy(logits, labels, reduction="none")  # those of one draw are correlated: 20,000 draws count
+    assert (found - expected.mean()).abs() < 4 * (2 * expected.var() / 20_000).sqrt()
+
+
+def test_update_priors_takes_one_em_step_in_every_layer(prior_settings):
+    plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    model, reference = (bayesianize(plain, prior_settings(kind="mixture"), True) for _ in range(2))
+    update_priors(model)
+    for index in (0, 2):
+        before = reference[index].prior.component_log_var.clone()
+        reference[index].prior.update(reference[index].weight, reference[index].log_var)
+        assert torch.equal(model[index].prior.component_log_var, reference[index].prior.component_log_var)
+        assert not torch.equal(before, reference[index].prior.component_log_var)

@@ -1,0 +1,43 @@
+"""The scan of thresholds and the choice within a budget, against brute force."""
+
+import pytest
+import torch
+from torch import nn
+
+from sparsify.compress.threshold import candidates, scan, within_budget
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100, 1000])
+def test_candidates_cut_the_scores_of_all_layers_into_equal_parts(n):
+    scores = {"a": torch.rand(10, 7), "b": torch.rand(30, 1)}
+    values = sorted([*scores["a"].flatten().tolist(), *scores["b"].flatten().tolist()])
+    found = candidates(scores, n)
+    assert found == sorted(found, reverse=True) and len(found) == min(n, 100) and set(found) <= set(values)
+    assert found[0] == values[-1]
+    for number, threshold in enumerate(found):
+        share = 1 if n == 1 else 1 - number / (len(found) - 1)
+        assert abs(values.index(threshold) - 99 * share) <= 0.5 + 1e-4
+
+
+def test_at_the_first_candidate_nothing_goes():
+    scores = {"a": torch.randn(50, 3), "b": torch.full((4, 1), 2.5)}
+    first = candidates(scores, 5)[0]
+    assert all((score <= first).all() for score in scores.values())
+
+
+def test_candidates_do_not_repeat():
+    assert candidates({"a": torch.tensor([1.0, 1.0, 2.0])}, 40) == [2.0, 1.0]
+
+
+def test_scan_measures_the_masked_network_up_to_the_first_that_empties_a_layer():
+    network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    scores = {"0": torch.tensor([[1.0], [2.0], [3.0]])}
+    rows = scan(network, scores, [3.0, 2.0, 1.0, 0.0, -1.0], lambda masked: {"rows": int(masked[0].weight.any(1).sum())})
+    assert rows == [{"threshold": 3.0, "rows": 3}, {"threshold": 2.0, "rows": 2}, {"threshold": 1.0, "rows": 1}]
+
+
+@pytest.mark.parametrize(("least", "chosen"), [(97.0, 2), (99.0, 0), (98.0, 1), (90.0, 3), (0.0, 3), (99.9, 0)])
+def test_the_most_removed_within_the_budget_is_taken(least, chosen):
+    rows = [{"removed": 0.0, "accuracy": 99.0}, {"removed": 50.0, "accuracy": 98.0}, {"removed": 70.0, "accuracy": 97.0},
+            {"removed": 90.0, "accuracy": 91.0}, {"removed": 80.0, "accuracy": 96.0}]  # accuracy need not fall steadily
+    assert within_budget(rows, "removed", "accuracy", least) is rows[chosen]

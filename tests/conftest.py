@@ -1,0 +1,49 @@
+"""What all tests share: a fixed seed, settings with changes, and networks whose every number is random."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from sparsify.bayes.priors import PriorSettings
+from sparsify.training import TrainSettings
+
+PRIOR = PriorSettings(kind="log_uniform", beta=1.0, kl_weight="units", initial_alpha=0.1, indicator="weight", variance_floor=1e-6)
+TRAIN = TrainSettings(epochs=2, batch_size=8, optimizer="adamw", lr=1e-2, weight_decay=0.0, label_smoothing=0.0,
+                      input_noise=0.0, input_dropout=0.0, augment=False)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def prior_settings():
+    """prior_settings(kind="gate") -> PriorSettings with that change"""
+    return lambda **changes: dataclasses.replace(PRIOR, **changes)
+
+
+@pytest.fixture
+def train_settings():
+    """train_settings(epochs=0) -> TrainSettings with that change"""
+    return lambda **changes: dataclasses.replace(TRAIN, **changes)
+
+
+@pytest.fixture
+def hostile():
+    """hostile(model) -> the same model in evaluation and in float64, every weight, bias and BatchNorm statistic drawn at random"""
+    @torch.no_grad()
+    def randomise(model: nn.Module) -> nn.Module:
+        model.double().eval()
+        for parameter in model.parameters():
+            parameter.normal_(std=2 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.3)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.3)
+                module.running_var.uniform_(0.3, 3)
+                if module.affine:
+                    module.weight.add_(1)
+        return model
+    return randomise

@@ -1,0 +1,170 @@
+"""What a user can mend is one line and exit status 1, whichever stage meets it, and nothing is left half-written."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from test_recipes import compose
+
+from sparsify import data
+from sparsify.datasets import Raw
+from stages import benchmark, download, plot, prune, runtime, train_baseline, train_bayesian
+
+REPO = Path(__file__).parents[2]
+PARAMS = Path("params.yaml")
+QUICK = ("recipe=smoke", "model.name=lenet-300-100", "model.width=0.2", "prior.kind=gaussian",
+         "baseline.epochs=1", "bayesian.train.epochs=1", "finetune.train.epochs=1")
+
+
+def prepare(*overrides: str) -> None:
+    """params.yaml and a small data set in the working directory."""
+    compose(PARAMS, *QUICK, *overrides)
+    train, test = (Raw(torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8), torch.arange(n) % 10) for n in (120, 30))
+    data.save(runtime.DATASET, train, test, 20, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A working directory in which a baseline and a Bayesian network have been trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        prepare()
+        runtime.main(train_baseline.train_baseline)
+        runtime.main(train_bayesian.train_bayesian)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def workspace(trained, tmp_path, monkeypatch):
+    """A copy of it to work in."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARSIFY_MIRROR", raising=False)
+    return tmp_path
+
+
+def files() -> dict[str, bytes]:
+    """All of the working directory."""
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def program(stage: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", f"stages.{stage}"], capture_output=True, text=True, timeout=120,
+                          env=os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"} | environment)
+
+
+def error_of(stage) -> str:
+    """The line that a stage ends with, which Python prints on stderr with exit status 1."""
+    before = files()
+    with pytest.raises(SystemExit) as caught:
+        runtime.main(stage)
+    assert isinstance(caught.value.code, str)
+    assert caught.value.code.startswith("error: ")
+    assert "\n" not in caught.value.code
+    assert files() == before
+    return caught.value.code
+
+
+@pytest.mark.parametrize(("stage", "overrides", "environment", "words"), [
+    ("train_bayesian", ["prior.kind=mixtur"], {}, "prior.kind is 'mixtur'; it has to be one of log_uniform"),
+    ("train_baseline", ["baseline.lr=1.0e+30", "baseline.batch_size=20"], {}, "baseline stopped: the term nll became"),
+    ("download", ["data.name=mnist"], {"SPARSIFY_MIRROR": "/nowhere/at all"}, "/nowhere/at all"),
+], ids=["unknown prior", "loss is not a number", "no mirror"])
+def test_program_ends_with_status_1_and_one_line_and_writes_nothing(stage, overrides, environment, words):
+    prepare(*overrides)
+    before = files()
+    done = program(stage, **environment)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert files() == before
+
+
+@pytest.mark.parametrize(("override", "words"), [
+    ("+sed=1", "sed is not a key"), ("baseline.lr='1e-3'", "baseline.lr is '1e-3', text"), ("baseline.epochs=-1", "baseline.epochs is -1"),
+])
+def test_stage_refuses_bad_parameters_by_name(override, words):
+    prepare(override)
+    assert words in error_of(train_baseline.train_baseline)
+
+
+def test_missing_parameters_are_named():
+    PARAMS.unlink()
+    assert "params.yaml does not exist" in error_of(download.download)
+
+
+def test_validation_larger_than_the_data_is_refused(workspace, monkeypatch):
+    for part in ("train", "test"):
+        for number in range(4):
+            path = workspace / "mirror" / "mnist" / part / "zero" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (28, 28)).save(path)
+    monkeypatch.setenv("SPARSIFY_MIRROR", str(workspace / "mirror"))
+    prepare("data.name=mnist", "data.validation=4")
+    runtime.DATASET.unlink()
+    assert "data.validation is 4; it has to be from 1 to 3" in error_of(download.download)
+
+
+def test_relative_mirror_is_looked_for_in_the_checkout(monkeypatch):
+    monkeypatch.setenv("SPARSIFY_MIRROR", "some/mirror")
+    monkeypatch.setenv("DVC_ROOT", "/the/checkout")
+    prepare("data.name=mnist")
+    assert "/the/checkout/some/mirror" in error_of(download.download)
+
+
+def test_data_file_that_is_cut_short_is_named():
+    runtime.DATASET.write_bytes(runtime.DATASET.read_bytes()[:5000])
+    assert "data/dataset.pt cannot be read" in error_of(train_baseline.train_baseline)
+
+
+def test_baseline_of_another_architecture_is_refused():
+    prepare("model.width=0.1")
+    assert "models/baseline.pt holds another architecture" in error_of(train_bayesian.train_bayesian)
+
+
+def test_plain_network_in_place_of_the_bayesian_one_is_refused():
+    shutil.copy(runtime.BASELINE, runtime.BAYESIAN)
+    assert "models/bayesian.pt is not a model file" in error_of(prune.prune)
+
+
+def test_threshold_that_empties_a_layer_is_refused():
+    prepare("prune.threshold=-1000.0")
+    assert "would remove every weight of fc1" in error_of(prune.prune)
+
+
+def test_network_that_breaks_in_its_last_step_is_refused():
+    prepare("baseline.lr=1.0e+30", "baseline.epochs=1")  # of one step, whose loss is still that of the first weights
+    assert "learning rate" in error_of(train_baseline.train_baseline)
+
+
+@pytest.mark.parametrize(("stage", "missing"), [
+    (train_baseline.train_baseline, "data/dataset.pt"), (train_bayesian.train_bayesian, "models/baseline.pt"),
+    (prune.prune, "models/bayesian.pt"), (benchmark.benchmark, "models/compact.pt"), (plot.plot, "metrics/baseline.json")])
+def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
+    Path(missing).unlink(missing_ok=True)
+    assert f"{missing} does not exist" in error_of(stage)
+
+
+def test_no_epochs_of_fine_tuning_leave_the_compact_network_as_it_was():
+    prepare("finetune.train.epochs=0")
+    runtime.main(prune.prune)
+    metrics = json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
+    assert metrics["accuracy_finetuned"] == metrics["accuracy_compact"]
+    runtime.main(plot.plot)  # draws a curve without epochs
+    assert Path("plots/training_curves.png").is_file()
+
+
+def test_interrupted_stage_ends_with_status_130():
+    def interrupted(_):
+        raise KeyboardInterrupt
+    with pytest.raises(SystemExit) as caught:
+        runtime.main(interrupted)
+    assert caught.value.code == 130

@@ -1,0 +1,132 @@
+"""The whole pipeline under DVC, in a clone of the working tree as it is: run, not run again, and experimented with."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import yaml
+from test_recipes import compose
+
+from sparsify import artifacts, data
+
+REPO = Path(__file__).parents[2]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "benchmark", "plot"]
+
+
+class Clone(NamedTuple):
+    """A working tree, and the command line that a user of it has, with one thread and without a mirror."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "DVC_", "SPARSIFY_", "PYTHONPATH"))}
+        path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+        done = subprocess.run(command, cwd=self.root, env=environment | {"PATH": path, "OMP_NUM_THREADS": "1"},
+                              capture_output=True, text=True, timeout=300)
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def metrics(self, stage: str) -> dict:
+        return json.loads((self.root / "metrics" / f"{stage}.json").read_text())[stage]
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    clone = Clone(tmp_path_factory.mktemp("pipeline") / "a clone")
+    subprocess.run(["git", "clone", "--quiet", REPO, clone.root], check=True)
+    for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+        clone.run("git", "config", key, value)
+    listed = subprocess.run(["git", "-C", REPO, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):  # what is not committed yet counts too
+        if (REPO / name).is_file():
+            (clone.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPO / name, clone.root / name)
+        else:
+            (clone.root / name).unlink(missing_ok=True)
+    (clone.root / "dvc.lock").unlink(missing_ok=True)  # of other parameters, and their results are not here
+    compose(clone.root / "params.yaml", "recipe=smoke", "prior.kind=gaussian")
+    clone.commit("the working tree, with the smoke recipe")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def reproduced(clone):
+    """What `dvc repro` said, and said when it was run again; and the metrics of prune."""
+    first = clone.run("dvc", "repro").stdout
+    clone.commit("smoke")
+    return first, clone.run("dvc", "repro").stdout, clone.metrics("prune")
+
+
+@pytest.fixture(scope="session")
+def mixed(clone, reproduced):
+    """What `dvc exp run` said with the mixture prior; its results are in the working tree."""
+    return clone.run("dvc", "exp", "run", "--name", "mix", "-S", "recipe=smoke", "-S", "prior.kind=mixture").stdout
+
+
+def stages_run(said: str) -> list[str]:
+    return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
+
+
+def accuracy(clone, model: str) -> float:
+    test = data.load(clone.root / "data" / "dataset.pt").test
+    with torch.no_grad():
+        answers = artifacts.load_model(clone.root / "models" / f"{model}.pt").eval()(test.images).argmax(1)
+    return 100 * (answers == test.labels).double().mean().item()
+
+
+def test_repro_runs_every_stage_in_order(reproduced):
+    assert stages_run(reproduced[0]) == STAGES
+
+
+def test_second_repro_runs_nothing(reproduced):
+    assert stages_run(reproduced[1]) == []
+    assert "up to date" in reproduced[1]
+
+
+def test_other_prior_reuses_the_data_and_the_baseline(mixed):
+    assert stages_run(mixed) == [stage for stage in STAGES if stage not in ("download", "train_baseline")]
+
+
+def test_every_artifact_is_there_and_locked(clone, mixed):
+    lock = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]
+    paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
+    assert {"data/dataset.pt", "models/compact.pt", "metrics/prune.json", "plots/units.csv"} <= set(paths)
+    assert [path for path in paths if not (clone.root / path).stat().st_size] == []
+
+
+@pytest.mark.parametrize(("model", "stage", "key"), [("baseline", "baseline", "accuracy"), ("compact", "prune", "accuracy_finetuned")])
+def test_saved_network_has_the_accuracy_in_its_metrics(model, stage, key, clone, mixed):
+    assert accuracy(clone, model) == pytest.approx(clone.metrics(stage)[key], abs=0.11)  # one of 1,000 images may be a tie
+
+
+def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
+    networks = (artifacts.load_model(clone.root / "models" / f"{name}.pt") for name in ("baseline", "compact"))
+    dense, compact = (sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1) for network in networks)
+    assert compact == clone.metrics("prune")["weights_left"]
+    assert compact < dense
+
+
+def test_metrics_diff_shows_the_accuracies_of_both_priors(clone, reproduced, mixed):
+    table = clone.run("dvc", "metrics", "diff", "--all", "HEAD", "mix").stdout.splitlines()
+    rows = {cells[1]: cells[2:4] for cells in (line.split() for line in table) if cells and cells[0] == "metrics/prune.json"}
+    shown = [float(value) for value in rows["prune.accuracy_compact"]]
+    assert shown == pytest.approx([reproduced[2]["accuracy_compact"], clone.metrics("prune")["accuracy_compact"]], abs=1e-4)
+
+
+@pytest.mark.parametrize(("override", "named"), [("recipe=nonsense", "nonsense"), ("prior.knd=mixture", "knd")])
+def test_unknown_recipe_or_key_is_refused_before_anything_runs(override, named, clone, mixed):
+    done = clone.run("dvc", "exp", "run", "-S", override, check=False)
+    assert done.returncode != 0
+    assert named in done.stderr
+    assert stages_run(done.stdout) == []

@@ -1,0 +1,58 @@
+"""Every recipe, composed as DVC does it, is a configuration that the stages take."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.hydra import compose_and_dump
+
+from sparsify import models
+from stages import params
+
+CONF = Path(__file__).parents[2] / "conf"
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+IMAGE_SHAPES = {"mnist-5k": (1, 28, 28), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+
+
+def compose(path: Path, *overrides: str) -> None:
+    """Writes the composed configuration to `path`, as `dvc exp run -S OVERRIDE` does."""
+    compose_and_dump(str(path), str(CONF), None, "config", "", list(overrides))
+
+
+def keys(mapping: Mapping, where: str = "") -> Iterator[str]:
+    for key, value in mapping.items():
+        yield f"{where}{key}"
+        if isinstance(value, Mapping):
+            yield from keys(value, f"{where}{key}.")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_composes_to_parameters_that_the_stages_accept(recipe, tmp_path):
+    compose(tmp_path / "params.yaml", f"recipe={recipe}")
+    assert params.load(tmp_path / "params.yaml").recipe_name == recipe
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_model_of_a_recipe_takes_the_images_of_its_data_set(recipe, tmp_path):
+    compose(tmp_path / "params.yaml", f"recipe={recipe}")
+    chosen = params.load(tmp_path / "params.yaml")
+    assert len(models.build(chosen.model.name, IMAGE_SHAPES[chosen.data.name], 10, chosen.model.width)) > 0
+
+
+def test_committed_params_are_the_composed_default(tmp_path):
+    compose(tmp_path / "params.yaml")
+    assert yaml.safe_load((CONF.parent / "params.yaml").read_text()) == yaml.safe_load((tmp_path / "params.yaml").read_text())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_has_only_keys_of_config_yaml(recipe):
+    config = yaml.safe_load((CONF / "config.yaml").read_text())
+    assert set(keys(yaml.safe_load((CONF / "recipe" / f"{recipe}.yaml").read_text()))) <= set(keys(config))
+
+
+def test_config_yaml_alone_has_every_key(tmp_path):
+    config = yaml.safe_load((CONF / "config.yaml").read_text())
+    del config["defaults"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(config))
+    assert params.load(tmp_path / "params.yaml").seed == config["seed"]

@@ -1,0 +1,76 @@
+"""Who may import whom: the library's direction, read from its source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+SOURCES = sorted([*TOP.glob("sparsify/**/*.py"), *TOP.glob("stages/**/*.py")])
+LIBRARY = [path for path in SOURCES if path.is_relative_to(TOP / "sparsify")]
+PACKAGES = ("bayes", "compress", "measure")
+SURROUNDINGS = {"environ", "environb", "getenv", "getcwd", "chdir", "cwd", "home", "expanduser", "argv"}
+each_of = lambda paths: pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(TOP)))  # noqa: E731
+
+
+def imported(source, package=""):
+    """Every module and name that is imported, at any depth, in full: 'sparsify.bayes.kl'; `package` resolves relative imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[:len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def imports_of(path):
+    return list(imported(path.read_text(), ".".join(path.relative_to(TOP).parent.parts)))
+
+
+def within(name, module):
+    return name == module or name.startswith(f"{module}.")
+
+
+def test_imports_are_found_in_every_form():
+    source = "import a.b\ndef f():\n    from c import d\nfrom . import e\nfrom ..g import h\nfrom .i import j"
+    assert set(imported(source, "sparsify.bayes")) == {"a.b", "c.d", "sparsify.bayes.e", "sparsify.g.h", "sparsify.bayes.i.j"}
+
+
+def test_the_sources_are_where_these_tests_look():
+    assert {path.parent.name for path in SOURCES} == {"sparsify", "stages", *PACKAGES}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_never_import_one_another(package):
+    others = [f"sparsify.{other}" for other in PACKAGES if other != package]
+    for path in (TOP / "sparsify" / package).glob("*.py"):
+        assert not [name for name in imports_of(path) for other in others if within(name, other)], path
+
+
+@each_of([path for path in LIBRARY if path.parent.name == "sparsify"])
+def test_leaves_import_no_package(path):
+    assert not [name for name in imports_of(path) for package in PACKAGES if within(name, f"sparsify.{package}")]
+
+
+@each_of(LIBRARY)
+def test_the_library_sees_no_stages_yaml_or_dvc(path):
+    assert not [name for name in imports_of(path) for module in ("stages", "yaml", "dvc", "dvclive") if within(name, module)]
+
+
+@each_of(LIBRARY)
+def test_the_library_sees_neither_environment_nor_working_directory(path):
+    tree = ast.parse(path.read_text())
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not (attributes | {name.rsplit(".", 1)[-1] for name in imports_of(path)}) & SURROUNDINGS
+
+
+@each_of([path for path in SOURCES if path not in LIBRARY])
+def test_stages_import_no_dvc(path):
+    assert not [name for name in imports_of(path) for module in ("dvc", "dvclive") if within(name, module)]
+
+
+@pytest.mark.parametrize("lower", [("kl", "priors"), ("priors", "layers"), ("layers", "convert"), ("layers", "objective")])
+def test_formulas_know_nothing_of_layers(lower):
+    below, above = lower
+    assert not [name for name in imports_of(TOP / f"sparsify/bayes/{below}.py") if within(name, f"sparsify.bayes.{above}")]
