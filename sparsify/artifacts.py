@@ -30,7 +30,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
+    """Floats to nine decimals, so that 94.4 percent does not read 94.39999999999999."""
+    write_bytes(path, (json.dumps(_rounded(content), indent=2) + "\n").encode())
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -38,7 +39,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(_rounded(row) for row in rows)
     write_bytes(path, text.getvalue().encode())
 
 
@@ -92,6 +93,12 @@ def summary(description: models.Description) -> str:
     layers = [(kind, arguments.get("out_features", arguments.get("out_channels")))
               for _, kind, arguments in description if kind in ("Linear", "Conv2d")]
     return f"{layers[0][0]} " + "-".join(str(units) for _, units in layers) if layers else "no layers"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return round(value, 9) if isinstance(value, float) else value
 
 
 def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: TrainSetti
     steps = n // batch_size
     if settings.epochs == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
-    optimizer = _optimizer(model, settings)
+    optimizer = make_optimizer(model, settings)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * steps + 1,
                                                    pct_start=0.2, cycle_momentum=False)
     curve = []
@@ -55,18 +55,24 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: TrainSetti
         for step in range(steps):
             batch = order[step * batch_size:(step + 1) * batch_size]
             terms = loss(_perturbed(train.images[batch], settings), train.labels[batch], epoch + step / steps)
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(list(terms.values())).sum().backward()
-            optimizer.step()
+            history.append(descend(optimizer, terms))
             schedule.step()
             after_step()
-            history.append(torch.stack([value.detach() for value in terms.values()]))
         means = _means(torch.stack(history), list(terms), epoch * steps, label)
         model.eval()
         row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
         curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
         progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
     return curve
+
+
+def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Tensor:
+    """One step down the gradient of the sum of the terms.  -> (terms,) their values before it"""
+    values = torch.stack(list(terms.values()))
+    optimizer.zero_grad(set_to_none=True)
+    values.sum().backward()
+    optimizer.step()
+    return values.detach()
 
 
 def cross_entropy(model: nn.Module, settings: TrainSettings) -> LossFunction:
@@ -77,6 +83,8 @@ def cross_entropy(model: nn.Module, settings: TrainSettings) -> LossFunction:
 
 def distillation(student: nn.Module, teacher: nn.Module, settings: TrainSettings, share: float, temperature: float) -> LossFunction:
     """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
+    teacher.eval()
+
     def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
         logits = student(images)
         with torch.no_grad():
@@ -87,7 +95,7 @@ def distillation(student: nn.Module, teacher: nn.Module, settings: TrainSettings
     return loss
 
 
-def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
     """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise."""
     decayed, others = [], []
     for name, parameter in model.named_parameters():

@@ -1,5 +1,6 @@
 """What every stage shares: parameters in, one clear line for an error, the device, the seed, and where its artifacts lie."""
 
+import ctypes
 import os
 import platform
 import sys
@@ -18,12 +19,23 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 def main(stage: Callable[[params.Params], None]) -> None:
     """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
+    keep_freed_memory()
     try:
         stage(params.load())
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def keep_freed_memory() -> None:
+    """glibc gives large freed blocks back to the kernel, which then hands out fresh pages at every training step: a fifth of its
+    time. This keeps them; where there is no glibc it does nothing."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # malloc.h
+        mallopt(trim_threshold, 1 << 30)
+        mallopt(mmap_threshold, 1 << 30)
 
 
 def device() -> torch.device:

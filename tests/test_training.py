@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_and_evaluates_in_evaluation(train_settings):
 def test_no_epochs_leave_the_network_as_it_was(train_settings):
     model = network()
     before = copy.deepcopy(model.state_dict())
-    assert train(model, train_settings(epochs=0)) == []
+    assert train(model, train_settings(epochs=0), evaluate=lambda: {"accuracy": 7.0}) == [{"epoch": 0, "accuracy": 7.0, "seconds": 0.0}]
     assert equal(model.state_dict(), before)
 
 
@@ -95,6 +95,13 @@ def test_a_curve_holds_the_mean_of_every_term(train_settings):
     for row, start in zip(train(model, train_settings(epochs=2), loss), (0, 5), strict=True):
         for key in ("nll", "kl"):
             assert row[key] == pytest.approx(sum(term[key].item() for term in terms[start:start + 5]) / 5, abs=1e-5)
+
+
+def test_gradients_do_not_pile_up(train_settings):
+    model, gradients = network(), []
+    train(model, train_settings(), lambda *_: {"nll": 3 * model[1].weight.sum()},
+          after_step=lambda: gradients.append(model[1].weight.grad.clone()))
+    assert len(gradients) == 10 and all(gradient.eq(3).all() for gradient in gradients)
 
 
 def test_after_step_has_the_last_word(train_settings):

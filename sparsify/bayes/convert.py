@@ -36,7 +36,7 @@ def bayesianize(model: nn.Sequential, settings: PriorSettings, inputs: bool, cos
         if costs is not None:
             layer.kl_scale.copy_(costs[name].expand_as(layer.kl_scale))
         setattr(twin, name, layer)
-    return twin
+    return twin.train(model.training)
 
 
 def bayesian_layers(model: nn.Module) -> dict[str, BayesianLayer]:

@@ -6,7 +6,6 @@ All take mean and log_var (O, J) and return the sum () in nats, d sum / d mean (
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sparsify.bayes.kl import LOG_ALPHA_LIMIT, SIGMOID_FIT, SQUARE_FLOOR
@@ -67,10 +66,15 @@ def mixture_of_weights(mean: Tensor, log_var: Tensor, component_log_var: Tensor,
     variance = log_var.exp()
     second_moment = torch.addcmul(variance, mean, mean)
     odds, (narrow, wide), offsets = mixture_log_odds(second_moment, component_log_var, log_share, 1)
-    value = (second_moment.sum(1, keepdim=True) * wide).sum() - mean.shape[1] * offsets[1].sum() - F.softplus(odds).sum() \
+    value = (second_moment.sum(1, keepdim=True) * wide).sum() - mean.shape[1] * offsets[1].sum() - _softplus_sum(odds) \
         - 0.5 * (log_var.sum() + log_var.numel())
     slope = torch.addcmul(wide, odds.sigmoid_(), narrow - wide)  # d KL / d second moment
     return value, torch.mul(slope, mean).mul_(2), variance.mul_(slope).sub_(0.5)
+
+
+def _softplus_sum(x: Tensor) -> Tensor:
+    """F.softplus(x).sum(), by a logarithm that is vectorised, as log1p is not."""
+    return x.clamp_min(0).sum() - x.abs().sigmoid_().log_().sum()
 
 
 def mixture_log_odds(second_moment: Tensor, component_log_var: Tensor, log_share: Tensor,

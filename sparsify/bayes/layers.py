@@ -6,6 +6,8 @@ they draw their noise afresh for every example (BayesConv2d: and output place); 
     GatedLinear GatedConv2d   y = f(x * z), z ~ N(gate_mean, exp(gate_log_var)) an input feature (arXiv:1802.10399)
 Every one offers the same: kl(), log_alpha(), update_prior() and bake()."""
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +22,17 @@ INITIAL_VARIANCE_FLOOR = 1e-8
 
 
 def _normal(mean: Tensor, variance: Tensor) -> Tensor:
-    return mean + (variance + VARIANCE_FLOOR).sqrt() * torch.randn_like(mean)
+    return mean + (variance.to(mean.dtype) + VARIANCE_FLOOR).sqrt() * torch.randn_like(mean)
+
+
+@cache
+def fast_dtype(device_type: str) -> torch.dtype:
+    """bfloat16 where the hardware multiplies in it, else float32. The size of noise needs no more than three digits, and half of
+    the work of a layer with noisy weights is to compute it."""
+    if device_type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.12
+        return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
+    return torch.bfloat16 if device_type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
 
 
 class BayesianLayer:
@@ -74,6 +86,11 @@ class _WeightNoise(BayesianLayer):
     def _posterior(self) -> tuple[Tensor, Tensor]:
         return self.weight.flatten(1), self.log_var.flatten(1)
 
+    def _squares(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared inputs and the variances of the weights, whose product is the variance of the outputs."""
+        dtype = fast_dtype(x.device.type) if x.dtype == torch.float32 else x.dtype
+        return x.square().to(dtype), self.log_var.exp().to(dtype)
+
     def _mean_weight(self) -> Tensor:
         return self.weight
 
@@ -119,7 +136,7 @@ class BayesLinear(_WeightNoise, nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = super().forward(x)
-        return _normal(mean, F.linear(x.square(), self.log_var.exp())) if self.training else mean
+        return _normal(mean, F.linear(*self._squares(x))) if self.training else mean
 
 
 class BayesConv2d(_WeightNoise, nn.Conv2d):
@@ -131,9 +148,7 @@ class BayesConv2d(_WeightNoise, nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = super().forward(x)
-        if not self.training:
-            return mean
-        return _normal(mean, self._conv_forward(x.square(), self.log_var.exp(), None))
+        return _normal(mean, self._conv_forward(*self._squares(x), None)) if self.training else mean
 
 
 class GatedLinear(_UnitNoise, nn.Linear):

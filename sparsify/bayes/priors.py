@@ -86,7 +86,7 @@ class RowGaussian(Prior):
 
         Neither clipped nor floored where float64 can tell: the KL ignores scale, so that dead rows sink far below 1e-4."""
         signal, noise = mean.double().square().sum(1, keepdim=True), log_var.double().exp().sum(1, keepdim=True)
-        return (noise / signal.clamp_min(torch.finfo(torch.float64).tiny)).log().to(mean.dtype)
+        return (noise.log() - signal.clamp_min(torch.finfo(torch.float64).tiny).log()).to(mean.dtype)
 
 
 class RowMixture(RowGaussian):

@@ -42,9 +42,16 @@ def links(model: nn.Sequential) -> list[Link]:
         if name in layers:
             if isinstance(layer, nn.Conv2d) and layer.groups != 1:
                 raise InputError(f"layer {name} is a grouped convolution; only groups=1 is supported")
+            producer = layers.get(chain[-1].producer)
+            flat = any(type(model.get_submodule(other)) is nn.Flatten for other in chain[-1].between)
+            if isinstance(layer, nn.Linear) and isinstance(producer, nn.Conv2d) and not flat:
+                raise InputError(f"layer {name} is linear, and would act on the width of the images of {chain[-1].producer}; "
+                                 "put a Flatten before it")
             chain[-1].consumer = name
             chain.append(Link(name, None))
             continue
+        if chain[-1].select is not None:
+            raise InputError(f"layer {name} stands after {chain[-1].select}, a Select, which has to be the last before a linear layer")
         chain[-1].between.append(name)
         if type(layer) in NORMS:
             chain[-1].norms.append(name)

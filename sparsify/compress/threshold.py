@@ -14,7 +14,7 @@ Row = dict[str, float]
 def candidates(scores: Mapping[str, Tensor], n: int) -> list[float]:
     """At most `n` thresholds that cut the scores of all layers together into equal parts, the highest (nothing goes) first."""
     values = torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique()  # sorted
-    places = torch.linspace(len(values) - 1, 0, n).round().long().unique().flip(0)
+    places = torch.linspace(len(values) - 1, 0, n, dtype=torch.float64).round().long().unique().flip(0)
     return values[places].tolist()
 
 

@@ -62,7 +62,7 @@ def output_places(model: nn.Sequential, input_shape: Sequence[int]) -> dict[str,
              for name, layer in layers.items()]
     training = model.training
     try:
-        model.eval()(torch.zeros(1, *input_shape, device=next(model.parameters()).device))
+        model.eval()(next(model.parameters()).new_zeros(1, *input_shape))
     finally:
         model.train(training)
         for hook in hooks:
