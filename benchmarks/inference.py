@@ -21,6 +21,7 @@ from sparsify.compress.compact import compact
 from sparsify.measure.latency import latencies_ms, quartiles
 from sparsify.measure.size import size
 from sparsify.settings import InputError
+from stages import runtime
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 BATCHES = {MNIST: (1, 64, 10_000), CIFAR: (1, 64, 256)}
@@ -135,6 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if (arguments.dense is None) != (arguments.compact is None):
         parser.error("--dense and --compact go together")
+    runtime.keep_freed_memory()  # as the stages do; else page faults are most of the time at the largest batch
     torch.manual_seed(0)
     about = report.provenance("onnxruntime", n=arguments.repeats, interleaved=True)
     rows = []
