@@ -26,6 +26,7 @@ from stages import runtime
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 BATCHES = {MNIST: (1, 64, 10_000), CIFAR: (1, 64, 256)}
 CSR_ZEROS = 0.98
+ROUND_MS = 5.0  # long enough for the caches that the contender before left behind not to matter
 PART = 128  # images at a time, for those contenders that divide a batch
 
 
@@ -93,7 +94,7 @@ def rows_of(label: str, dense: nn.Sequential, small: nn.Sequential, zeroed: nn.S
             parts = {f"{name} in {PART}s": contenders.InParts(model, PART) for name, model in plain.items() if batch_size > PART}
             works = {name: roofline.work(model, shape, batch_size) for name, model in plain.items()}
             rates = {"matrix": roofline.MatrixProduct(), **{f"copy {name}": roofline.Copy(work.bytes) for name, work in works.items()}}
-            times = latencies_ms({**ways, **parts, **rates}, torch.rand(batch_size, *shape), repeats)
+            times = latencies_ms({**rates, **ways, **parts}, torch.rand(batch_size, *shape), repeats, ROUND_MS)
             medians = {name: quartiles(values)[1] for name, values in times.items()}
             macs_per_ms = roofline.MatrixProduct.macs / medians["matrix"]
             bounds = {name: roofline.bound_ms(work, macs_per_ms, rates[f"copy {name}"].bytes / medians[f"copy {name}"])
