@@ -6,9 +6,9 @@ Each width is measured in a process of its own, as the peak of memory cannot be 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -31,11 +31,17 @@ def measure(width: float, batch_size: int, rounds: int) -> list[dict]:
 
 def peak_mib(width: float, batch_size: int, kind: str) -> float:
     """What three steps of one contender take at most, in this process and above what it started with."""
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = _resident("VmRSS")
     step = contenders("lenet-300-100", width, batch_size, runtime.device(), (kind,))[kind]
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
+    return (_resident("VmHWM") - start) / 1024
+
+
+def _resident(key: str) -> int:
+    """KiB of this process. getrusage would also count what its parent held."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
 def picture(rows: list[dict]) -> Figure:
