@@ -102,8 +102,15 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
         (decayed if name.endswith("weight") and parameter.ndim > 1 else others).append(parameter)
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
+        return _without_compiler(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
+    return _without_compiler(torch.optim.SGD)(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
+
+
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """`kind` without the wrappers around its methods, which import all of torch.compile at their first call: 1.4 s a stage."""
+    methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step")}
+    plain = {name: getattr(method, "__wrapped__", method) for name, method in methods.items()}
+    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
 
 
 def _perturbed(images: Tensor, settings: TrainSettings) -> Tensor:

@@ -2,6 +2,9 @@
 
 import copy
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch.distributions import Categorical, kl_divergence
 from sparsify.bayes.convert import bayesianize
 from sparsify.data import Split, crop_and_flip
 from sparsify.settings import InputError
-from sparsify.training import cross_entropy, distillation, fit
+from sparsify.training import cross_entropy, descend, distillation, fit, make_optimizer
 
 IMAGES, LABELS = torch.randn(40, 1, 3, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3
 TRAIN = Split(IMAGES, LABELS)
@@ -195,3 +198,26 @@ def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settin
     torch.testing.assert_close(terms["distillation"], expected)
     assert equal(teacher.state_dict(), before)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_optimizer_takes_torchs_own_steps(train_settings, name):
+    settings = train_settings(optimizer=name, weight_decay=0.1)
+    ours, theirs = (nn.Linear(3, 2) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = make_optimizer(ours, settings)
+    kind, keywords = {"adamw": (torch.optim.AdamW, {}), "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True})}[name]
+    reference = kind([{"params": [theirs.weight], "weight_decay": 0.1}, {"params": [theirs.bias], "weight_decay": 0.0}],
+                     lr=settings.lr, **keywords)
+    for images in torch.randn(5, 4, 3):
+        descend(optimizer, {"nll": ours(images).square().mean()})
+        descend(reference, {"nll": theirs(images).square().mean()})
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+def test_training_does_not_load_the_compiler():
+    code = ("import sys, torch; from sparsify.training import TrainSettings, descend, make_optimizer; model = torch.nn.Linear(2, 1); "
+            "optimizer = make_optimizer(model, TrainSettings(1, 1, 'adamw', 0.1, 0.0, 0.0, 0.0, 0.0, False)); "
+            "descend(optimizer, {'nll': model(torch.ones(1, 2)).sum()}); sys.exit('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent).returncode == 0
