@@ -82,7 +82,7 @@ def _shrunk(layer: nn.Linear | nn.Conv2d, rows: Tensor, features: Tensor) -> nn.
     kind, size = type(layer), {"out": int(rows.sum()), "in": int(features.sum())}
     noun = "features" if kind is nn.Linear else "channels"
     arguments = constructor_arguments(layer, kind) | {f"{side}_{noun}": count for side, count in size.items()}
-    small = nn.utils.skip_init(kind, **arguments, device=layer.weight.device, dtype=layer.weight.dtype)
+    small = kind(**arguments).to(layer.weight)
     rows, features = (mask.nonzero().flatten().to(layer.weight.device) for mask in (rows, features))
     small.weight.copy_(layer.weight.index_select(0, rows).index_select(1, features))
     if layer.bias is not None:
