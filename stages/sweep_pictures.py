@@ -64,7 +64,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
                               ha="right", fontsize=8, color=color)
     batch, speedup = max(((int(key.removeprefix("batch_")), value["median"]) for key, value in metrics["benchmark"]["speedup"].items()))
     axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], "*", markersize=15, color="black", zorder=5,
-              label=f"Bayesian ({params.prior.kind}), fine-tuned; batch of {batch}")
+              label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run, timed apart in batches of {batch}")
     highest = max(units["speedup"].max(), speedup)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300) if tick <= 1.5 * highest]
     axes.set_xscale("log")
