@@ -190,6 +190,12 @@ def test_download_that_fails_points_to_the_mirror(error, argument, name, monkeyp
     assert "\n" not in str(caught.value)
 
 
+def test_checksums_are_those_of_torchvision():
+    for name, resources in (("mnist", tv.MNIST.resources), ("fashion-mnist", tv.FashionMNIST.resources),
+                            ("cifar10", [(tv.CIFAR10.filename, tv.CIFAR10.tgz_md5)])):
+        assert list(datasets._SOURCES[name].files.items()) == list(resources)
+
+
 @pytest.mark.skipif(not MIRROR, reason="SPARSIFY_MIRROR names no directory")
 def test_real_mnist_has_its_published_size_and_mean(network):
     train, test = datasets.fetch("mnist", Path(MIRROR), seed=0)

@@ -1,6 +1,8 @@
 """Who may import whom: the library's direction, read from its source."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,12 @@ def test_leaves_import_no_package(path):
 @each_of(LIBRARY)
 def test_the_library_sees_no_stages_yaml_or_dvc(path):
     assert not [name for name in imports_of(path) for module in ("stages", "yaml", "dvc", "dvclive") if within(name, module)]
+
+
+def test_stages_start_without_torchvision():
+    """It takes longer to import than torch, and only the reader of its files needs it."""
+    code = "import sys, stages.download, stages.prune, stages.plot; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=TOP).returncode == 0
 
 
 @each_of(LIBRARY)

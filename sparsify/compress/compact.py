@@ -82,9 +82,9 @@ def _shrunk(layer: nn.Linear | nn.Conv2d, rows: Tensor, features: Tensor) -> nn.
     kind, size = type(layer), {"out": int(rows.sum()), "in": int(features.sum())}
     noun = "features" if kind is nn.Linear else "channels"
     arguments = constructor_arguments(layer, kind) | {f"{side}_{noun}": count for side, count in size.items()}
-    small = kind(**arguments).to(layer.weight)
-    rows, features = rows.to(layer.weight.device), features.to(layer.weight.device)
-    small.weight.copy_(layer.weight[rows][:, features])
+    small = nn.utils.skip_init(kind, **arguments, device=layer.weight.device, dtype=layer.weight.dtype)
+    rows, features = (mask.nonzero().flatten().to(layer.weight.device) for mask in (rows, features))
+    small.weight.copy_(layer.weight.index_select(0, rows).index_select(1, features))
     if layer.bias is not None:
         small.bias.copy_(layer.bias[rows])
     return small

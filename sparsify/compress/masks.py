@@ -32,7 +32,7 @@ def apply(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
     for link in reversed(inner):  # backwards: who has no readers needs no inputs
         _silence(masked, link, ~is_read(link, layers[link.consumer].weight))
     for name, layer in layers.items():
-        if not layer.weight.any():
+        if not live_features(layer.weight).any():
             raise InputError(f"the threshold would remove every weight of {name}; choose one that keeps some of its "
                              f"{layer.weight.shape[0]} units, or a smaller prior.beta")
     return masked
@@ -52,12 +52,17 @@ def hold_zeros(model: nn.Sequential) -> Callable[[], None]:
 
 def no_inputs(weight: Tensor) -> Tensor:
     """(O, ...) -> (O,) bool"""
-    return ~weight.flatten(1).any(1)
+    return ~_any(weight.flatten(1), 1)
 
 
 def live_features(weight: Tensor) -> Tensor:
     """The input features that some weight reads.  (O, I, ...) -> (I,) bool"""
-    return weight.transpose(0, 1).flatten(1).any(1)
+    return _any(weight.flatten(2), 2).any(0) if weight.ndim > 2 else _any(weight, 0)
+
+
+def _any(weight: Tensor, dim: int) -> Tensor:
+    """weight.any(dim): a value that is not zero makes an extreme that is not, and extremes are found several times as fast."""
+    return (weight.amax(dim) != 0) | (weight.amin(dim) != 0)
 
 
 def is_read(link: Link, consumer_weight: Tensor) -> Tensor:
@@ -68,9 +73,11 @@ def is_read(link: Link, consumer_weight: Tensor) -> Tensor:
 
 
 def _silence(model: nn.Sequential, link: Link, dead: Tensor) -> None:
+    if not dead.any():
+        return
     producer, consumer = model.get_submodule(link.producer), model.get_submodule(link.consumer)
-    norms = [model.get_submodule(name) for name in link.norms]
+    norms, alive = [model.get_submodule(name) for name in link.norms], ~dead
     for tensor in (producer.weight, producer.bias, *(part for norm in norms for part in (norm.weight, norm.bias, norm.running_mean))):
         if tensor is not None:
-            tensor[dead] = 0
-    consumer.weight[:, dead[link.unit.to(dead.device)]] = 0
+            tensor.mul_(alive.reshape(-1, *[1] * (tensor.ndim - 1)))  # by zero: much faster than filling by index
+    consumer.weight.mul_(alive[link.unit.to(dead.device)].reshape(-1, *[1] * (consumer.weight.ndim - 2)))

@@ -1,0 +1,161 @@
+"""The forward pass of a sparsified network in every form, against its dense parent and against the hardware.
+
+    python -m benchmarks.inference                        all built-in networks (random weights: time does not depend on them)
+    python -m benchmarks.inference --dense models/baseline.pt --compact models/compact.pt
+
+Claim: at the largest batch on one thread, compact LeNet-300-100 (97-71-33) takes at most 2 / 27.8 of the time of the dense one:
+at least half of the speed-up that its multiply-accumulates promise."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import contenders, report, roofline
+from sparsify import artifacts, models
+from sparsify.compress import masks
+from sparsify.compress.compact import compact
+from sparsify.measure.latency import latencies_ms, quartiles
+from sparsify.measure.size import size
+from sparsify.settings import InputError
+from stages import runtime
+
+MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+BATCHES = {MNIST: (1, 64, 10_000), CIFAR: (1, 64, 256)}
+CSR_ZEROS = 0.98
+ROUND_MS = 5.0  # long enough for the caches that the contender before left behind not to matter
+PART = 128  # images at a time, for those contenders that divide a batch
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture, and what is kept of it: units by layer, and features that a layer reads if fewer than those units give it."""
+
+    architecture: str
+    shape: tuple[int, int, int]
+    units: Sequence[int]
+    features: Mapping[str, int]
+    width: float = 1.0
+
+
+NETWORKS = {
+    "lenet-300-100 784-56-24": Network("lenet-300-100", MNIST, (56, 24), {}),
+    "lenet-300-100 97-71-33": Network("lenet-300-100", MNIST, (71, 33), {"fc1": 97}),
+    "lenet5 5-10-76-16": Network("lenet5", MNIST, (5, 10, 16), {"fc1": 76}),
+    "mlp 100-100-50-20": Network("mlp", MNIST, (100, 100, 50, 20), {}),
+    "vgg16/4 half": Network("vgg16", CIFAR, (8, 8, 16, 16, 32, 32, 32, *[64] * 7), {}, 0.25),
+    "vgg16 half": Network("vgg16", CIFAR, (32, 32, 64, 64, 128, 128, 128, *[256] * 7), {}),
+}
+
+
+def masked(dense: nn.Sequential, units: Sequence[int], features: Mapping[str, int]) -> nn.Sequential:
+    """`dense` with zeros such that `units` of each hidden layer stay, and `features` of a layer's inputs: random ones, as time only
+    depends on how many."""
+    layers = models.weighted_layers(dense)
+    kept = {name: torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in layers.items()}
+    live = None
+    for name, count in zip(layers, [*units, None], strict=True):
+        columns = torch.ones(layers[name].weight.shape[1], dtype=torch.bool)
+        if live is not None:
+            columns = live.repeat_interleave(len(columns) // len(live))
+        if name in features:
+            columns = _some(columns.nonzero().flatten(), features[name], len(columns))
+        kept[name][:, ~columns] = False
+        if count is not None:
+            live = _some(torch.arange(layers[name].weight.shape[0]), count, layers[name].weight.shape[0])
+            kept[name][~live] = False
+    return masks.apply(dense, kept)
+
+
+def _some(places: Tensor, count: int, n: int) -> Tensor:
+    """True at `count` of the places, drawn at random.  -> (n,) bool"""
+    mask = torch.zeros(n, dtype=torch.bool)
+    mask[places[torch.randperm(len(places))[:count]]] = True
+    return mask
+
+
+def rows_of(label: str, dense: nn.Sequential, small: nn.Sequential, zeroed: nn.Sequential, shape: Sequence[int],
+            batches: Sequence[int], threads: Sequence[int], repeats: int) -> list[report.Row]:
+    """One row for each contender at each batch size and number of threads."""
+    plain = {"dense": dense, "compact": small}
+    files = contenders.onnx_files(plain, torch.rand(2, *shape))
+    with_csr = sum(isinstance(layer, nn.Linear) for layer in models.weighted_layers(dense).values()) > 2 or shape == MNIST
+    ways = {**plain, "masked dense": zeroed, "torch prune": contenders.reparametrised(zeroed),
+            **({f"CSR, {CSR_ZEROS:.0%} zeros": contenders.sparse(dense, CSR_ZEROS)} if with_csr else {}),
+            **{f"torch int8 {name}": contenders.int8(model) for name, model in plain.items()}}
+    rows = []
+    for n_threads in threads:
+        torch.set_num_threads(n_threads)
+        ways |= {name: contenders.OnnxRuntime(content, n_threads) for name, content in files.items()}
+        for batch_size in batches:
+            parts = {f"{name} in {PART}s": contenders.InParts(model, PART) for name, model in plain.items() if batch_size > PART}
+            works = {name: roofline.work(model, shape, batch_size) for name, model in plain.items()}
+            rates = {"matrix": roofline.MatrixProduct(), **{f"copy {name}": roofline.Copy(work.bytes) for name, work in works.items()}}
+            times = latencies_ms({**rates, **ways, **parts}, torch.rand(batch_size, *shape), repeats, ROUND_MS)
+            medians = {name: quartiles(values)[1] for name, values in times.items()}
+            macs_per_ms = roofline.MatrixProduct.macs / medians["matrix"]
+            bounds = {name: roofline.bound_ms(work, macs_per_ms, rates[f"copy {name}"].bytes / medians[f"copy {name}"])
+                      for name, work in works.items()}
+            for name in (*ways, *parts):
+                kind = "compact" if "compact" in name else "dense"
+                time, ratios = report.spread(times[name]), [d / t for d, t in zip(times["dense"], times[name], strict=True)]
+                small_work = kind == "compact"
+                rows.append({
+                    "network": label, "batch": batch_size, "threads": n_threads, "contender": name,
+                    "ms": time["median"], "q25": time["q25"], "q75": time["q75"], "speed-up": report.spread(ratios, 3)["median"],
+                    "by MACs": _round(works["dense"].macs / works["compact"].macs) if small_work else None,
+                    "by roofline": _round(bounds["dense"] / bounds["compact"]) if small_work else None,
+                    "bound ms": _round(bounds[kind]) if "CSR" not in name else None,
+                    "share of bound %": _round(100 * bounds[kind] / time["median"]) if "CSR" not in name else None})
+    return rows
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _from_files(dense_path: str, compact_path: str) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, tuple[int, int, int]]:
+    dense, small = artifacts.load_model(dense_path), artifacts.load_model(compact_path)
+    first = next(iter(models.weighted_layers(dense).values()))
+    shape = MNIST if first.weight.shape[1] in (1, 784) else CIFAR
+    units = list(size(small, shape).hidden.values())
+    features = {name: layer.in_features for name, layer in models.weighted_layers(small).items()
+                if isinstance(layer, nn.Linear) and f"{name}_inputs" in dict(small.named_children())}
+    return dense, small, masked(dense, units, features), shape
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dense", help="model file; with --compact, in place of the built-in networks")
+    parser.add_argument("--compact", help="model file")
+    parser.add_argument("--networks", nargs="+", default=[name for name in NETWORKS if name != "vgg16 half"], choices=NETWORKS)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=7)
+    arguments = parser.parse_args()
+    if (arguments.dense is None) != (arguments.compact is None):
+        parser.error("--dense and --compact go together")
+    runtime.keep_freed_memory()  # as the stages do; else page faults are most of the time at the largest batch
+    torch.manual_seed(0)
+    about = report.provenance("onnxruntime", n=arguments.repeats, interleaved=True)
+    rows = []
+    try:
+        if arguments.dense:
+            dense, small, zeroed, shape = _from_files(arguments.dense, arguments.compact)
+            rows = rows_of(arguments.compact, dense, small, zeroed, shape, BATCHES[shape], arguments.threads, arguments.repeats)
+        for label in [] if arguments.dense else arguments.networks:
+            network = NETWORKS[label]
+            dense = models.build(network.architecture, network.shape, 10, network.width).eval()
+            zeroed = masked(dense, network.units, network.features)
+            rows += rows_of(label, dense, compact(zeroed), zeroed, network.shape, BATCHES[network.shape], arguments.threads,
+                            arguments.repeats)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(about, report.table(rows), sep="\n")
+    report.write("inference_files" if arguments.dense else "inference", about, rows)
+
+
+if __name__ == "__main__":
+    main()

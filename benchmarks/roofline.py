@@ -1,0 +1,75 @@
+"""The time that a network needs at least: its multiply-accumulates at the matrix rate, or its bytes at the copy rate.
+
+Bytes are those that no implementation can avoid: the input once (whole cache lines), the weights once, the logits once; what
+lies between the layers could stay in the cache. Both rates are measured in the rounds in which the contenders run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.measure.size import size
+from sparsify.models import Select
+
+MATRIX = 768  # the side of the product that stands for the matrix rate: large enough for it, and short
+CACHE_LINE = 64  # bytes
+
+
+@dataclass(frozen=True)
+class Work:
+    macs: int
+    bytes: int
+
+
+def bound_ms(work: Work, macs_per_ms: float, bytes_per_ms: float) -> float:
+    return max(work.macs / macs_per_ms, work.bytes / bytes_per_ms)
+
+
+def work(model: nn.Sequential, input_shape: Sequence[int], batch_size: int) -> Work:
+    """Of one pass of a plain network in float32."""
+    counted = size(model, input_shape)
+    n_classes = list(counted.weights.values())[-1] // list(model.children())[-1].weight.shape[1]
+    per_image = input_bytes(model, input_shape) + 4 * n_classes
+    return Work(batch_size * counted.macs, counted.bytes + batch_size * per_image)
+
+
+def input_bytes(model: nn.Sequential, input_shape: Sequence[int]) -> int:
+    """Of the cache lines that hold a feature that the network reads; a Select behind the first layer does not count."""
+    n_features = torch.Size(input_shape).numel()
+    for layer in model.children():
+        if isinstance(layer, Select):
+            return CACHE_LINE * len((4 * layer.index // CACHE_LINE).unique())
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            break
+    return 4 * n_features
+
+
+class MatrixProduct(nn.Module):
+    """A contender whose time tells the matrix rate; it takes no notice of the images."""
+
+    macs = MATRIX**3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = torch.randn(2, MATRIX, MATRIX)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.left @ self.right
+
+
+class Copy(nn.Module):
+    """A contender whose time tells the copy rate of as many bytes as some work moves: half of them read, half written.
+
+    A small network's bytes fit into a cache, and so do those of its copy; the least size keeps the call itself out of the rate."""
+
+    least = 256 * 1024
+
+    def __init__(self, n_bytes: int):
+        super().__init__()
+        self.source = torch.zeros(max(n_bytes, self.least) // 8)
+        self.target = torch.zeros_like(self.source)
+        self.bytes = 8 * len(self.source)
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.target.copy_(self.source)

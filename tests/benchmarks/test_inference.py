@@ -1,0 +1,56 @@
+"""The roofline, worked out by hand, and contenders that answer as the network they stand for."""
+
+import pytest
+import torch
+
+from benchmarks import contenders, inference, roofline
+from sparsify import models
+from sparsify.compress.compact import compact
+from sparsify.measure.size import size
+
+
+def lenet():
+    return models.build("lenet-300-100", (1, 28, 28), 10).eval()
+
+
+def test_bound_is_the_larger_of_arithmetic_and_traffic():
+    assert roofline.bound_ms(roofline.Work(macs=600, bytes=100), macs_per_ms=200, bytes_per_ms=100) == 3
+    assert roofline.bound_ms(roofline.Work(macs=600, bytes=500), macs_per_ms=200, bytes_per_ms=100) == 5
+
+
+def test_work_of_lenet_300_100():
+    weights, biases = 784 * 300 + 300 * 100 + 100 * 10, 300 + 100 + 10
+    assert roofline.work(lenet(), (1, 28, 28), 64) == roofline.Work(64 * weights, 4 * (weights + biases) + 64 * 4 * (784 + 10))
+
+
+def test_a_select_reads_whole_cache_lines():
+    select = models.Select(784, 3)
+    select.index.copy_(torch.tensor([0, 15, 16]))  # 16 float32 a line
+    assert roofline.input_bytes(torch.nn.Sequential(torch.nn.Flatten(), select, torch.nn.Linear(3, 2)), (1, 28, 28)) == 2 * 64
+
+
+@pytest.mark.parametrize("label", ["lenet-300-100 784-56-24", "lenet-300-100 97-71-33", "lenet5 5-10-76-16", "mlp 100-100-50-20"])
+def test_built_in_networks_shrink_to_their_widths(label):
+    network = inference.NETWORKS[label]
+    dense = models.build(network.architecture, network.shape, 10)
+    small = compact(inference.masked(dense, network.units, network.features))
+    assert list(size(small, network.shape).hidden.values()) == list(network.units)
+    for layer, count in network.features.items():
+        assert small.get_submodule(layer).in_features == count
+
+
+def test_contenders_answer_as_their_network():
+    images = torch.rand(5, 1, 28, 28)
+    zeroed = inference.masked(lenet(), (56, 24), {})
+    expected = zeroed(images)
+    for way in (contenders.reparametrised(zeroed), contenders.sparse(zeroed, 0.0), contenders.InParts(zeroed, 2)):
+        torch.testing.assert_close(way.eval()(images), expected)
+
+
+def test_onnxruntime_answers_as_its_network():
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    small, images = compact(inference.masked(lenet(), (71, 33), {"fc1": 97})), torch.rand(5, 1, 28, 28)
+    files = contenders.onnx_files({"compact": small}, images[:2])
+    torch.testing.assert_close(contenders.OnnxRuntime(files["onnxruntime compact"], 1)(images), small(images), atol=1e-5, rtol=1e-4)
+    assert (contenders.OnnxRuntime(files["onnxruntime int8 compact"], 1)(images) - small(images)).abs().max() < 0.1
