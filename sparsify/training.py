@@ -1,5 +1,6 @@
 """One training loop for the dense, the Bayesian and the compact network: they differ in their loss alone."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ OPTIMIZERS = ("adamw", "sgd")
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    epochs: Count
+class StepSettings:
+    """How to train, but for how long."""
+
     batch_size: PositiveInt
     optimizer: Annotated[str, one_of(OPTIMIZERS)]
     lr: Positive  # the peak of a one-cycle schedule
@@ -29,30 +31,37 @@ class TrainSettings:
     augment: bool  # random crops and flips
 
 
+@dataclass(frozen=True)
+class TrainSettings(StepSettings):
+    epochs: Count
+
+
 Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per example
 LossFunction = Callable[[Tensor, Tensor, float], Terms]  # (images, labels, epochs done so far) -> terms
 
 
-def fit(model: nn.Module, train: Split, loss: LossFunction, settings: TrainSettings, evaluate: Callable[[], dict[str, float]],
-        label: str, after_step: Callable[[], None] = lambda: None) -> list[dict[str, float]]:
+def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
+        label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
+    total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     Draws from torch's global random state alone. Raises InputError at the end of the epoch in which a term was not finite."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
-    if settings.epochs == 0:
+    total_steps = settings.epochs * steps if total_steps is None else total_steps
+    if total_steps == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
     optimizer = make_optimizer(model, settings)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * steps + 1,
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1,
                                                    pct_start=0.2, cycle_momentum=False)
     curve = []
-    progress = tqdm(range(settings.epochs), desc=label, unit=" epochs", disable=None)
+    progress = tqdm(range(math.ceil(total_steps / steps)), desc=label, unit=" epochs", disable=None, leave=None)
     for epoch in progress:
         start = time.perf_counter()
         model.train()
         history = []  # stays on the device: reading a value at every step would make a GPU wait
         order = torch.randperm(n, device=train.labels.device)
-        for step in range(steps):
+        for step in range(min(steps, total_steps - epoch * steps)):
             batch = order[step * batch_size:(step + 1) * batch_size]
             terms = loss(_perturbed(train.images[batch], settings), train.labels[batch], epoch + step / steps)
             history.append(descend(optimizer, terms))

@@ -8,8 +8,11 @@ import yaml
 
 from sparsify import datasets, models
 from sparsify.bayes.priors import PriorSettings
-from sparsify.settings import Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
-from sparsify.training import TrainSettings
+from sparsify.compress.magnitude import SCOPES
+from sparsify.settings import Check, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
+from sparsify.training import StepSettings, TrainSettings
+
+Share = Annotated[float, Check("a number from 0 up to, but not including, 100", lambda v: 0 <= v < 100)]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,18 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    shares: tuple[Share, ...]  # percent of the weights, or of the units, that go
+    weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
+    seeds: tuple[Seed, ...]  # of the retraining; the baseline stays
+    weight_steps: Count  # of retraining with the masks held
+    unit_steps: Count
+    max_accuracy_drop: NonNegative  # points of accuracy: how far the plateau reaches
+    timing_repeats: PositiveInt
+    train: StepSettings
+
+
+@dataclass(frozen=True)
 class Params:
     recipe_name: str
     seed: Seed
@@ -65,6 +80,7 @@ class Params:
     prune: Prune
     finetune: Finetune
     benchmark: Benchmark
+    sweep: Sweep
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

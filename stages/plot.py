@@ -1,4 +1,4 @@
-"""The pictures: accuracy against sparsity, training curves, and the neurons kept in each layer."""
+"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, and those of sweep_pictures.py."""
 
 import io
 import json
@@ -11,14 +11,16 @@ from sparsify.artifacts import write_bytes
 from sparsify.settings import InputError
 from stages import runtime
 from stages.params import Params
+from stages.sweep_pictures import sweep_curves, sweep_speedup
 
-METRICS = ("baseline", "bayesian", "prune")
+METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
+TABLES = ("threshold_scan", "units", "sweep")
 PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
 
 
 def plot(params: Params) -> None:
     for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
-                 *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), "threshold_scan", "units"))):
+                 *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), *TABLES))):
         if not path.is_file():
             raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)")
     metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
@@ -26,6 +28,8 @@ def plot(params: Params) -> None:
     _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
     _save(_training_curves(title), "training_curves")
     _save(_units_kept(title), "units_kept")
+    _save(sweep_curves(params, metrics), "sweep")
+    _save(sweep_speedup(params, metrics), "sweep_speedup")
 
 
 def _accuracy_against_sparsity(metrics: dict, title: str) -> Figure:

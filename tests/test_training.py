@@ -61,6 +61,24 @@ def test_no_epochs_leave_the_network_as_it_was(train_settings):
     assert equal(model.state_dict(), before)
 
 
+def test_training_for_epochs_equals_training_for_their_steps(train_settings):
+    settings, states = train_settings(epochs=3), []
+    for total_steps in (None, 15):  # 5 batches of 8 are an epoch
+        torch.manual_seed(5)
+        model = network()
+        train(model, settings, total_steps=total_steps)
+        states.append(model.state_dict())
+    assert equal(*states)
+
+
+@pytest.mark.parametrize("total_steps", [0, 1, 5, 7, 15])
+def test_training_for_steps_takes_that_many(train_settings, total_steps):
+    model, steps = network(), []
+    curve = train(model, train_settings(epochs=99), total_steps=total_steps, after_step=lambda: steps.append(1))
+    assert len(steps) == total_steps
+    assert curve[-1]["epoch"] == math.ceil(total_steps / 5)
+
+
 def test_every_epoch_sees_different_images_in_a_new_order_and_the_progress(train_settings):
     model, seen = network(), []
 

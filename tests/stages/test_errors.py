@@ -14,7 +14,7 @@ from test_recipes import compose
 
 from sparsify import data
 from sparsify.datasets import Raw
-from stages import benchmark, download, plot, prune, runtime, train_baseline, train_bayesian
+from stages import benchmark, download, plot, prune, runtime, sweep, train_baseline, train_bayesian
 
 REPO = Path(__file__).parents[2]
 PARAMS = Path("params.yaml")
@@ -147,7 +147,8 @@ def test_network_that_breaks_in_its_last_step_is_refused():
 
 @pytest.mark.parametrize(("stage", "missing"), [
     (train_baseline.train_baseline, "data/dataset.pt"), (train_bayesian.train_bayesian, "models/baseline.pt"),
-    (prune.prune, "models/bayesian.pt"), (benchmark.benchmark, "models/compact.pt"), (plot.plot, "metrics/baseline.json")])
+    (prune.prune, "models/bayesian.pt"), (benchmark.benchmark, "models/compact.pt"),
+    (sweep.sweep, "models/baseline.pt"), (plot.plot, "metrics/baseline.json")])
 def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
     Path(missing).unlink(missing_ok=True)
     assert f"{missing} does not exist" in error_of(stage)
@@ -158,7 +159,8 @@ def test_no_epochs_of_fine_tuning_leave_the_compact_network_as_it_was():
     runtime.main(prune.prune)
     metrics = json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
     assert metrics["accuracy_finetuned"] == metrics["accuracy_compact"]
-    runtime.main(plot.plot)  # draws a curve without epochs
+    for stage in (benchmark.benchmark, sweep.sweep, plot.plot):  # draws a curve without epochs
+        runtime.main(stage)
     assert Path("plots/training_curves.png").is_file()
 
 

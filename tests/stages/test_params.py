@@ -6,6 +6,7 @@ from test_recipes import compose
 
 from sparsify import datasets, models
 from sparsify.bayes.priors import INDICATORS, KINDS, KL_WEIGHTS
+from sparsify.compress.magnitude import SCOPES
 from sparsify.settings import InputError
 from sparsify.training import OPTIMIZERS
 from stages import params
@@ -46,6 +47,7 @@ def message(path):
     ("model.name", "lenet", models.NAMES),
     ("baseline.optimizer", "adam", OPTIMIZERS),
     ("bayesian.train.optimizer", "SGD", OPTIMIZERS),
+    ("sweep.weight_scope", "model", SCOPES),
 ])
 def test_unknown_choice_is_answered_with_every_choice(key, value, allowed, path):
     put(path, key, value)
@@ -85,7 +87,7 @@ def test_every_choice_that_is_named_is_accepted(key, path):
     ("prior.initial_alpha", 0.0, "> 0"),
     ("bayesian.from_baseline", "yes", "true or false"),
     ("bayesian.train.lr", 0.0, "> 0"),
-    ("bayesian.train", None, "epochs, batch_size"),
+    ("bayesian.train", None, "batch_size, optimizer"),
     ("prune.threshold", "none", "a number"),
     ("prune.threshold", float("nan"), "number"),
     ("prune.max_accuracy_drop", -1, ">= 0"),
@@ -94,6 +96,13 @@ def test_every_choice_that_is_named_is_accepted(key, path):
     ("finetune.train.weight_decay", -0.1, ">= 0"),
     ("benchmark.batch_sizes", 16, "a list"),
     ("benchmark.threads", 0, ">= 1"),
+    ("sweep.shares", [], "a list that is not empty"),
+    ("sweep.seeds", 3, "a list"),
+    ("sweep.weight_steps", -1, ">= 0"),
+    ("sweep.unit_steps", 1.5, "a whole number"),
+    ("sweep.max_accuracy_drop", -0.1, ">= 0"),
+    ("sweep.timing_repeats", 0, ">= 1"),
+    ("sweep.train.lr", 0.0, "> 0"),
 ])
 def test_bad_value_is_named_with_its_key_and_what_is_allowed(key, value, allowed, path):
     put(path, key, value)
@@ -103,13 +112,19 @@ def test_bad_value_is_named_with_its_key_and_what_is_allowed(key, value, allowed
     assert allowed in said
 
 
+@pytest.mark.parametrize("share", [100, -1])
+def test_a_share_that_leaves_nothing_or_adds_is_refused(share, path):
+    put(path, "sweep.shares", [0, share])
+    assert message(path) == f"sweep.shares[1] is {float(share)}; it has to be a number from 0 up to, but not including, 100"
+
+
 def test_number_without_a_dot_is_text_in_yaml_and_the_error_says_how_to_write_it(path):
     path.write_text(path.read_text().replace("initial_alpha: ", "initial_alpha: 1e-3 #", 1))
     assert message(path) == "prior.initial_alpha is '1e-3', text; it has to be a number; write 1.0e-3, not 1e-3"
 
 
 @pytest.mark.parametrize(("key", "known"), [("prior.knd", "kind, beta"), ("sed", "recipe_name, seed"),
-                                            ("bayesian.train.learning_rate", "epochs, batch_size, optimizer, lr")])
+                                            ("bayesian.train.learning_rate", "batch_size, optimizer, lr")])
 def test_unknown_key_is_answered_with_the_keys_of_its_section(key, known, path):
     put(path, key, 1)
     said = message(path)

@@ -1,5 +1,6 @@
 """The whole pipeline under DVC, in a clone of the working tree as it is: run, not run again, and experimented with."""
 
+import csv
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from test_recipes import compose
 from sparsify import artifacts, data
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "benchmark", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "benchmark", "sweep", "plot"]
 
 
 class Clone(NamedTuple):
@@ -94,14 +95,15 @@ def test_second_repro_runs_nothing(reproduced):
     assert "up to date" in reproduced[1]
 
 
-def test_other_prior_reuses_the_data_and_the_baseline(mixed):
-    assert stages_run(mixed) == [stage for stage in STAGES if stage not in ("download", "train_baseline")]
+def test_other_prior_reuses_the_data_the_baseline_and_the_sweep(mixed):
+    assert stages_run(mixed) == [stage for stage in STAGES if stage not in ("download", "train_baseline", "sweep")]
 
 
 def test_every_artifact_is_there_and_locked(clone, mixed):
     lock = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
-    assert {"data/dataset.pt", "models/compact.pt", "metrics/prune.json", "plots/units.csv"} <= set(paths)
+    assert {"data/dataset.pt", "models/compact.pt", "metrics/prune.json", "plots/units.csv", "metrics/sweep.json", "plots/sweep.csv",
+            "plots/sweep_mean.csv", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 
@@ -115,6 +117,30 @@ def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
     dense, compact = (sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1) for network in networks)
     assert compact == clone.metrics("prune")["weights_left"]
     assert compact < dense
+
+
+def test_sweep_starts_from_the_baseline_and_counts_what_it_leaves(clone, reproduced):
+    with open(clone.root / "plots" / "sweep.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    dense = artifacts.load_model(clone.root / "models" / "baseline.pt")
+    widths, features = [60, 20], 784  # the smoke recipe's, before the logits
+    assert [layer.out_features for layer in dense if isinstance(layer, torch.nn.Linear)] == [*widths, 10]
+    for row in rows:
+        share = float(row["share"]) / 100
+        if row["method"] == "weights":
+            inner = [features * widths[0], widths[0] * widths[1]]
+            assert int(row["nonzeros_left"]) == sum(n - round(share * n) for n in inner) + widths[1] * 10
+            assert (row["speedup"], row["hidden_left"]) == ("", "80")
+        else:
+            first, second = (n - round(share * n) for n in widths)
+            assert int(row["hidden_left"]) == first + second
+            assert int(row["macs_left"]) == features * first + first * second + second * 10
+            assert float(row["speedup"]) > 0
+        if share == 0 and row["recovered"] == "0":
+            assert float(row["accuracy"]) == pytest.approx(clone.metrics("baseline")["accuracy"], abs=0.11)
+    points = [(row["method"], row["share"], row["recovered"], row["seed"]) for row in rows]
+    assert points == [(method, share, recovered, seed) for method in ("weights", "units") for share in ("0.0", "50.0", "90.0")
+                      for recovered, seed in (("0", ""), ("1", "1"), ("1", "2"))]
 
 
 def test_metrics_diff_shows_the_accuracies_of_both_priors(clone, reproduced, mixed):

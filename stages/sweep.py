@@ -1,0 +1,143 @@
+"""The classic experiment, without a prior: the smallest weights or units of the baseline go, then what is left is retrained.
+
+Each share is measured before and after the retraining (recovery). Units are physically removed, and the test set is timed."""
+
+import copy
+import time
+from collections.abc import Iterator
+from statistics import mean, median, stdev
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sparsify import artifacts, data
+from sparsify.compress import magnitude, masks
+from sparsify.compress.compact import compact
+from sparsify.measure.accuracy import accuracy_percent
+from sparsify.measure.latency import latencies_ms
+from sparsify.measure.size import size
+from sparsify.training import cross_entropy, fit
+from stages import runtime
+from stages.params import Params
+
+Row = dict[str, str | int | float]
+METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
+REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
+BATCH_SIZE = 1000  # of the series that the test set is timed in
+
+
+class Series(nn.Module):
+    """A network that answers many images batch by batch."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([self.network(batch) for batch in images.split(BATCH_SIZE)])
+
+
+def sweep(params: Params) -> None:
+    start = time.perf_counter()
+    dataset = data.load(runtime.DATASET, runtime.device())
+    dense = artifacts.load_model(runtime.BASELINE).to(runtime.device()).eval()
+    networks = {(method, share): network for method in METHODS for share, network in _pruned(dense, method, params)}
+    rows = []
+    for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
+        rows += [{"method": method, "share": share, **row} for row in _point(network, method, dataset, params)]
+
+    torch.set_num_threads(params.benchmark.threads)
+    units = {f"{share}": Series(network) for (method, share), network in networks.items() if method == "units"}
+    times = latencies_ms({"dense": Series(dense), **units}, dataset.test.images, params.sweep.timing_repeats)
+    for row in rows:  # retraining does not change a network's time; and zeros among the weights are multiplied like all others
+        own = times[f"{row['share']}"] if row["method"] == "units" else []
+        row["latency_ms"] = median(own) if own else ""
+        row["speedup"] = median(before / after for before, after in zip(times["dense"], own, strict=True)) if own else ""
+
+    before = size(dense, dataset.input_shape)
+    of_dense = {"accuracy": accuracy_percent(dense, dataset.test), "validation_accuracy": accuracy_percent(dense, dataset.validation)}
+    artifacts.write_csv(runtime.PLOTS / "sweep.csv", rows)
+    artifacts.write_csv(runtime.PLOTS / "sweep_mean.csv", _means(rows))
+    artifacts.write_json(runtime.METRICS / "sweep.json", {"sweep": {
+        "dense": {**of_dense, "hidden": sum(before.hidden.values()), "weights": sum(before.weights.values()), "macs": before.macs,
+                  "latency_ms": median(times["dense"])},
+        **{method: {phase: _reach(_curve(rows, method, recovered), of_dense, params.sweep.max_accuracy_drop)
+                    for recovered, phase in enumerate(PHASES)} for method in METHODS},
+        "seeds": len(params.sweep.seeds),
+        "seconds": round(time.perf_counter() - start, 1),
+        **runtime.provenance(params.seed)}})
+
+
+def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple[float, nn.Sequential]]:
+    """(share, network): with zeros for the weights that went, without the units that went.
+
+    Units go by layer: norms over different numbers of weights do not compare, and a layer of few inputs would lose all its units."""
+    for share in params.sweep.shares:
+        if method == "weights":
+            kept = magnitude.smallest_removed(magnitude.weight_scores(dense), share, params.sweep.weight_scope)
+            yield share, magnitude.zeroed(dense, kept)
+        else:
+            kept = magnitude.smallest_removed(magnitude.unit_scores(dense), share, "layer")
+            yield share, compact(masks.apply(dense, kept), inputs=False)
+
+
+def _point(network: nn.Sequential, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
+    """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights.
+
+    The units are gone before the retraining, and so it runs on the small network. That is retraining with the masks held: a silent
+    unit answers zero and is read with zero weights, so that no gradient reaches it or comes out of it, and zeros stay zeros under
+    weight decay. tests/compress/test_magnitude.py compares the two."""
+    settings, steps = params.sweep.train, {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
+    yield _row(network, dataset, recovered=0, seed="")
+    for seed in params.sweep.seeds:
+        runtime.seed_everything(seed)
+        trained = copy.deepcopy(network)
+        fit(trained, dataset.train, cross_entropy(trained, settings), settings, dict, f"{method}, seed {seed}",
+            masks.hold_zeros(trained), steps)
+        yield _row(trained, dataset, recovered=1, seed=seed)
+
+
+def _row(network: nn.Sequential, dataset: data.Dataset, recovered: int, seed: int | str) -> Row:
+    left = size(network, dataset.input_shape)
+    return {"recovered": recovered, "seed": seed,
+            "accuracy": accuracy_percent(network, dataset.test), "validation_accuracy": accuracy_percent(network, dataset.validation),
+            "hidden_left": sum(left.hidden.values()), "weights_left": sum(left.weights.values()),
+            "nonzeros_left": sum(left.nonzeros.values()), "macs_left": left.macs}
+
+
+def _curve(rows: list[Row], method: str, recovered: int) -> list[Row]:
+    """One row a share, with the mean over the seeds."""
+    chosen = [row for row in rows if (row["method"], row["recovered"]) == (method, recovered)]
+    curve = []
+    for share in dict.fromkeys(row["share"] for row in chosen):
+        group = [row for row in chosen if row["share"] == share]
+        accuracies = [row["accuracy"] for row in group]
+        curve.append({**group[0], "accuracy": mean(accuracies), "accuracy_std": stdev(accuracies) if len(group) > 1 else 0.0,
+                      "validation_accuracy": mean(row["validation_accuracy"] for row in group)})
+    return curve
+
+
+def _means(rows: list[Row]) -> list[Row]:
+    """The curves side by side: one row a share."""
+    curves = {f"{method}_{phase}": _curve(rows, method, recovered) for method in METHODS for recovered, phase in enumerate(PHASES)}
+    return [{"share": points[0]["share"], **{name: point["accuracy"] for name, point in zip(curves, points, strict=True)}}
+            for points in zip(*curves.values(), strict=True)]
+
+
+def _reach(curve: list[Row], dense: Row, drop: float) -> Row:
+    """How far the plateau of the test curve reaches, which describes it; and the networks that validation would choose."""
+    report = {"plateau_percent": _largest(curve, "accuracy", dense["accuracy"] - drop).get("share")}
+    for name, allowed in (("within_drop", drop), ("lossless", 0.0)):
+        point = _largest(curve, "validation_accuracy", dense["validation_accuracy"] - allowed)
+        report[name] = {key: point[key] for key in REPORTED if point.get(key, "") != ""}
+    return report
+
+
+def _largest(curve: list[Row], accuracy: str, least: float) -> Row:
+    """The point with the largest share whose `accuracy` is at least `least`; empty if there is none."""
+    return max((point for point in curve if point[accuracy] >= least - 1e-9), key=lambda point: point["share"], default={})
+
+
+if __name__ == "__main__":
+    runtime.main(sweep)
