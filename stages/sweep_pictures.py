@@ -60,7 +60,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
         _band(axes, speedups, points, color, label)
         if recovered:
             for share, accuracy in points.groupby("share")["accuracy"].mean().items():
-                axes.annotate(f"{share:g} %", (speedups[share], accuracy), (-3, -12), textcoords="offset points",
+                axes.annotate(f"{share:g} %", (speedups[share], accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
                               ha="right", fontsize=8, color=color)
     batch, speedup = max(((int(key.removeprefix("batch_")), value["median"]) for key, value in metrics["benchmark"]["speedup"].items()))
     axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], "*", markersize=15, color="black", zorder=5,
@@ -71,7 +71,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set(xlabel=f"speed-up of the test set over the dense network, measured ({metrics['sweep']['threads']} thread, median of "
-                    f"{params.sweep.timing_repeats} interleaved passes)", xlim=(0.9, 1.6 * highest))
+                    f"{params.sweep.timing_repeats} interleaved passes)", xlim=(0.8, 1.6 * highest))
     _stretch_accuracy(axes, units["accuracy"])
     _finish(figure, params, legend_columns=1)
     return figure
