@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks import report
 from benchmarks.training import contenders, milliseconds
@@ -53,6 +54,7 @@ def picture(rows: list[dict]) -> Figure:
             axes.loglog([row["weights"] for row in line], [row[column] for row in line], "o-", markersize=4,
                         label=f"{kind}, exponent {slope:.2f}")
         axes.set(xlabel="weights", ylabel=label)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     figure.suptitle(f"A training step of LeNet-300-100, {rows[0]['width']:g} to {rows[-1]['width']:g} times as wide, "
