@@ -68,12 +68,12 @@ def save_model(path: Path, model: nn.Sequential, **extra: Any) -> None:
 
 def load_model(path: Path, expected: models.Description | None = None) -> nn.Sequential:
     """The network in `path`. Raises InputError if `expected`, a description, is given and the file holds another one."""
-    content = _content(path, ("layers", "state"))
+    content = _content(path, ("layers", "state", "extra"))
     if expected is not None and list(content["layers"]) != list(expected):
-        raise InputError(f"{path} holds another architecture ({summary(content['layers'])}) than params.yaml asks for "
-                         f"({summary(expected)}); run dvc repro to train the one that it asks for")
-    model = models.rebuild(content["layers"])
-    model.load_state_dict(content["state"])
+        raise InputError(f"{path} holds another architecture ({summary(content['layers'])}) than is asked for "
+                         f"({summary(expected)}); run dvc repro to train that one")
+    model = _rebuilt(path, content["layers"])
+    load_state(path, model, content["state"])
     return model
 
 
@@ -85,7 +85,15 @@ def save_bayesian(path: Path, description: models.Description, model: nn.Module,
 def load_bayesian(path: Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:
     """The plain twin with fresh weights, the settings of the prior, and the tensors to load once it is converted."""
     content = _content(path, ("layers", "state", "prior"))
-    return models.rebuild(content["layers"]), content["prior"], content["state"]
+    return _rebuilt(path, content["layers"]), content["prior"], content["state"]
+
+
+def load_state(path: Path, model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Puts `state`, which came from `path`, into `model`. Raises InputError if they do not fit."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise InputError(f"{path}: its tensors do not fit its layers; delete it and run dvc repro") from None
 
 
 def summary(description: models.Description) -> str:
@@ -93,6 +101,13 @@ def summary(description: models.Description) -> str:
     layers = [(kind, arguments.get("out_features", arguments.get("out_channels")))
               for _, kind, arguments in description if kind in ("Linear", "Conv2d")]
     return f"{layers[0][0]} " + "-".join(str(units) for _, units in layers) if layers else "no layers"
+
+
+def _rebuilt(path: Path, description: models.Description) -> nn.Sequential:
+    try:
+        return models.rebuild(description)
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path} describes layers that are not known here; delete it and run dvc repro") from None
 
 
 def _rounded(value: Any) -> Any:

@@ -51,6 +51,8 @@ def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> Non
     grey = len(pixels) == 1
     mean = torch.zeros(1, dtype=torch.float64) if grey else pixels.mean(1)
     std = (pixels - mean[:, None]).square().mean(1).sqrt()
+    if not std.all():
+        raise InputError("the training images have a channel that is the same everywhere; there is nothing to learn from it")
     content = {"mean": mean.float(), "std": std.float(), "n_classes": int(train.labels.max()) + 1}
     for part, (images, labels) in parts.items():
         content[f"{part}_images"], content[f"{part}_labels"] = images.contiguous(), labels.contiguous()
@@ -59,6 +61,9 @@ def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> Non
 
 def load(path: Path, device: torch.device | str = "cpu") -> Dataset:
     content = artifacts.read_tensors(path)
+    needed = {"mean", "std", "n_classes", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))}
+    if not isinstance(content, dict) or not needed <= content.keys():
+        raise InputError(f"{path} is not a data set of this project; delete it and run dvc repro")
     mean, std = (content[key].to(device).reshape(1, -1, 1, 1) for key in ("mean", "std"))
     splits = {part: Split((content[f"{part}_images"].to(device).float() / 255 - mean) / std, content[f"{part}_labels"].to(device))
               for part in PARTS}

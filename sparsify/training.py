@@ -52,8 +52,9 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     if total_steps == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
     optimizer = make_optimizer(model, settings)
+    warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1,
-                                                   pct_start=0.2, cycle_momentum=False)
+                                                   pct_start=warmup, cycle_momentum=False)
     curve = []
     progress = tqdm(range(math.ceil(total_steps / steps)), desc=label, unit=" epochs", disable=None, leave=None)
     for epoch in progress:

@@ -5,7 +5,7 @@ import time
 import torch
 from torch import nn
 
-from sparsify import artifacts, data
+from sparsify import artifacts, data, models
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress import masks
@@ -25,9 +25,9 @@ def prune(params: Params) -> None:
     start = time.perf_counter()
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
-    dense = artifacts.load_model(runtime.BASELINE).to(runtime.device())
-    before = size(dense, dataset.input_shape)
     mean, scores = _posterior()
+    dense = artifacts.load_model(runtime.BASELINE, models.describe(mean)).to(runtime.device())
+    before = size(dense, dataset.input_shape)
 
     def measure(masked: nn.Sequential) -> dict[str, float]:
         small = compact(masked, params.prune.inputs)
@@ -71,7 +71,7 @@ def _posterior() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
     plain, prior, state = artifacts.load_bayesian(runtime.BAYESIAN)
     inputs = prior.pop("inputs")
     model = bayesianize(plain, build(PriorSettings, prior, f"{runtime.BAYESIAN}: prior"), inputs)
-    model.load_state_dict(state)
+    artifacts.load_state(runtime.BAYESIAN, model, state)
     model = model.to(runtime.device()).eval()
     return bake(model), log_alphas(model)
 

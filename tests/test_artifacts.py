@@ -140,3 +140,22 @@ def test_file_of_another_architecture_is_refused_with_both_widths(tmp_path):
     artifacts.save_model(tmp_path / "model.pt", small)
     with pytest.raises(InputError, match=r"model\.pt holds another architecture .*3-2.*30-2"):
         artifacts.load_model(tmp_path / "model.pt", models.describe(large))
+
+
+def test_bayesian_file_in_place_of_a_plain_one_is_refused(model, tmp_path):
+    artifacts.save_bayesian(tmp_path / "b.pt", models.describe(model), model, {"kind": "gate"})
+    with pytest.raises(InputError, match=r"b\.pt is not a model file"):
+        artifacts.load_model(tmp_path / "b.pt")
+
+
+def test_tensors_that_do_not_fit_their_layers_are_refused(model, tmp_path):
+    state = {**model.state_dict(), "odd": torch.zeros(1)}
+    artifacts.write_tensors(tmp_path / "m.pt", {"layers": models.describe(model), "state": state, "extra": {}})
+    with pytest.raises(InputError, match=r"m\.pt: its tensors do not fit"):
+        artifacts.load_model(tmp_path / "m.pt")
+
+
+def test_layers_that_are_not_known_are_refused(tmp_path):
+    artifacts.write_tensors(tmp_path / "m.pt", {"layers": [("a", "Transformer", {})], "state": {}, "extra": {}})
+    with pytest.raises(InputError, match=r"m\.pt describes layers"):
+        artifacts.load_model(tmp_path / "m.pt")

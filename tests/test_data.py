@@ -122,3 +122,15 @@ def test_crop_and_flip_gives_every_shift_and_mirror_image_and_nothing_else():
     drawn = data.crop_and_flip(image.expand(1000, -1, -1, -1), padding=1)
     assert {tuple(variant.flatten().tolist()) for variant in drawn} == expected
     assert len(expected) == 18
+
+
+def test_a_file_that_is_no_data_set_is_refused(tmp_path):
+    artifacts.write_tensors(tmp_path / "d.pt", {"mean": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"d\.pt is not a data set"):
+        data.load(tmp_path / "d.pt")
+
+
+def test_images_without_anything_in_them_are_refused(tmp_path):
+    empty = Raw(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]))
+    with pytest.raises(InputError, match="the same everywhere"):
+        data.save(tmp_path / "d.pt", empty, empty, 1, 0)

@@ -71,7 +71,7 @@ def test_training_for_epochs_equals_training_for_their_steps(train_settings):
     assert equal(*states)
 
 
-@pytest.mark.parametrize("total_steps", [0, 1, 5, 7, 15])
+@pytest.mark.parametrize("total_steps", [0, 1, 2, 3, 4, 5, 7, 15])
 def test_training_for_steps_takes_that_many(train_settings, total_steps):
     model, steps = network(), []
     curve = train(model, train_settings(epochs=99), total_steps=total_steps, after_step=lambda: steps.append(1))

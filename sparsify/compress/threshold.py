@@ -27,6 +27,8 @@ def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[fl
         except InputError:
             break
         rows.append({"threshold": threshold, **measure(masked)})
+    if not rows:
+        raise InputError("every threshold would empty a layer: the network has collapsed; lower prior.beta")
     return rows
 
 

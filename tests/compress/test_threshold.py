@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from sparsify.compress.threshold import candidates, scan, within_budget
+from sparsify.settings import InputError
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100, 1000])
@@ -41,3 +42,9 @@ def test_the_most_removed_within_the_budget_is_taken(least, chosen):
     rows = [{"removed": 0.0, "accuracy": 99.0}, {"removed": 50.0, "accuracy": 98.0}, {"removed": 70.0, "accuracy": 97.0},
             {"removed": 90.0, "accuracy": 91.0}, {"removed": 80.0, "accuracy": 96.0}]  # accuracy need not fall steadily
     assert within_budget(rows, "removed", "accuracy", least) is rows[chosen]
+
+
+def test_a_collapsed_network_is_an_error_and_not_an_empty_scan():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2))
+    with pytest.raises(InputError, match="collapsed"):
+        scan(network, {"0": torch.full((2, 1), torch.nan)}, [0.0], lambda masked: {})
