@@ -29,8 +29,8 @@ def main(stage: Callable[[params.Params], None]) -> None:
 
 
 def keep_freed_memory() -> None:
-    """glibc gives large freed blocks back to the kernel, which then hands out fresh pages at every training step: a fifth of its
-    time. This keeps them; where there is no glibc it does nothing."""
+    """glibc gives large freed blocks back to the kernel, which then hands out fresh pages at every training step.
+    This keeps them; where there is no glibc it does nothing."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3  # malloc.h
