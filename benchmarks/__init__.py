@@ -1,8 +1,15 @@
 """Measurements that anyone can repeat: `python -m benchmarks.NAME` prints one table with its provenance and keeps it in results/.
 
+training.py    a Bayesian training step beside a dense one, and beside other implementations
+scaling.py     its time and memory against width and batch
+schedule.py    which batch size, precision and length of training reach a target soonest
 inference.py   the forward pass of dense, compact, masked, sparse and quantised networks against a roofline
-pipeline.py    where the wall time of `dvc repro` goes
 removal.py     the time of a physical removal against the size of the network
+pipeline.py    where the wall time of `dvc repro` goes
+
+collect.py     DVC's experiments -> metrics/results.csv
+results.py     metrics/results.csv, published.yaml -> the tables of docs/results.md
+sweeps.py      metrics of sweeps -> the sentences of docs/sweep.md
 
 Contenders take turns in the same run, so that whatever else the machine does falls on all of them; only ratios travel."""
 

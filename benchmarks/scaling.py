@@ -1,8 +1,8 @@
-"""How a training step grows: time and peak memory against the width of LeNet-300-100, and the exponents fitted.
+"""How a training step grows: time and peak memory against the width of LeNet-300-100 and against the batch, and the exponents fitted.
 
     python -m benchmarks.scaling --threads 1
 
-Each width is measured in a process of its own, as the peak of memory cannot be taken back; time in turns, dense and Bayesian."""
+Each point of memory is measured in a process of its own, as the peak of memory cannot be taken back; time in turns, dense and Bayesian."""
 
 import argparse
 import json
@@ -46,26 +46,27 @@ def _resident(key: str) -> int:
 
 
 def picture(rows: list[dict]) -> Figure:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, (column, label) in zip(figure.subplots(1, 2), (("ms_median", "ms a step"), ("peak_mib", "peak memory, MiB")), strict=True):
-        for kind in KINDS:
-            line = [row for row in rows if row["step"] == kind]
-            slope = report.exponent([row["weights"] for row in line], [row[column] for row in line])
-            axes.loglog([row["weights"] for row in line], [row[column] for row in line], "o-", markersize=4,
-                        label=f"{kind}, exponent {slope:.2f}")
-        axes.set(xlabel="weights", ylabel=label)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-    figure.suptitle(f"A training step of LeNet-300-100, {rows[0]['width']:g} to {rows[-1]['width']:g} times as wide, "
-                    f"batch {rows[0]['batch']}")
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    columns = {"ms_median": "ms a step", "peak_mib": "peak memory, MiB"}
+    for row_of_axes, (growing, what) in zip(figure.subplots(2, 2), (("weights", "weights"), ("batch", "images in a batch")), strict=True):
+        for axes, (column, label) in zip(row_of_axes, columns.items(), strict=True):
+            for kind in KINDS:
+                line = [row for row in rows if row["step"] == kind and row["growing"] == growing]
+                sizes, values = [row[growing] for row in line], [row[column] for row in line]
+                axes.loglog(sizes, values, "o-", markersize=4, label=f"{kind}, exponent {report.exponent(sizes, values):.2f}")
+            axes.set(xlabel=what, ylabel=label)
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=7)
+    figure.suptitle("A training step of LeNet-300-100, made wider (above) and with more images (below)")
     return figure
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", type=float, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128, 512, 2048], help="at the first width")
+    parser.add_argument("--batch-size", type=int, default=128, help="at all widths")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peak-of", choices=KINDS, help="print the peak of memory at the first width, and nothing else")
@@ -75,13 +76,15 @@ def main() -> None:
     if arguments.peak_of:
         print(json.dumps(peak_mib(arguments.widths[0], arguments.batch_size, arguments.peak_of)))
         return
+    points = [("weights", width, arguments.batch_size) for width in arguments.widths]
+    points += [("batch", arguments.widths[0], batch_size) for batch_size in arguments.batch_sizes]
     rows = []
-    for width in arguments.widths:
-        for row in measure(width, arguments.batch_size, arguments.rounds):
-            command = [sys.executable, "-m", "benchmarks.scaling", "--widths", str(width), "--batch-size", str(arguments.batch_size),
+    for growing, width, batch_size in points:
+        for row in measure(width, batch_size, arguments.rounds):
+            command = [sys.executable, "-m", "benchmarks.scaling", "--widths", str(width), "--batch-size", str(batch_size),
                        "--threads", str(arguments.threads), "--peak-of", row["step"]]
             peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-            rows.append({**row, "peak_mib": round(peak, 1)})
+            rows.append({"growing": growing, **row, "peak_mib": round(peak, 1)})
     about = report.provenance(threads=torch.get_num_threads(), rounds=arguments.rounds)
     print(about)
     print(report.table(rows))

@@ -27,7 +27,7 @@ from stages import runtime
 
 INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
 SETTINGS = TrainSettings(epochs=1, batch_size=1, optimizer="adamw", lr=1e-3, weight_decay=0.0, label_smoothing=0.0,
-                         input_noise=0.0, input_dropout=0.0, augment=False)
+                         input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
 N_DATA = 60000
 VARIANTS = ("plain KL", "float32 noise", "compiled")  # each fast path left out, and one that was not taken
 PEER = "bayesian-torch, reparameterised"

@@ -66,8 +66,9 @@ def _mlp(input_shape: Sequence[int], widths: Sequence[int], n_classes: int) -> n
 def _lenet5(channels: int, n_classes: int, width: float) -> nn.Sequential:
     first, second, hidden = (_scaled(units, width) for units in (20, 50, 500))
     return nn.Sequential(OrderedDict(
-        conv1=nn.Conv2d(channels, first, 5), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),  # (N, 20, 12, 12)
-        conv2=nn.Conv2d(first, second, 5), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),  # (N, 50, 4, 4)
+        # ReLU and max pooling commute; after the pooling there is a quarter left to do
+        conv1=nn.Conv2d(channels, first, 5), pool1=nn.MaxPool2d(2), relu1=nn.ReLU(),  # (N, 20, 12, 12)
+        conv2=nn.Conv2d(first, second, 5), pool2=nn.MaxPool2d(2), relu2=nn.ReLU(),  # (N, 50, 4, 4)
         flatten=nn.Flatten(),  # (N, 800)
         fc1=nn.Linear(second * 16, hidden), relu3=nn.ReLU(),
         fc2=nn.Linear(hidden, n_classes)))

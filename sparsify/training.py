@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -11,10 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sparsify import checkpoint
 from sparsify.data import Split, crop_and_flip
+from sparsify.precision import fast_dtype
 from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, one_of
 
 OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class StepSettings:
     input_noise: NonNegative  # deviation of Gaussian noise on the normalised images
     input_dropout: Fraction
     augment: bool  # random crops and flips
+    precision: Annotated[str, one_of(PRECISIONS)]  # of products in training; bfloat16: where the hardware multiplies in it
 
 
 @dataclass(frozen=True)
@@ -41,30 +46,40 @@ LossFunction = Callable[[Tensor, Tensor, float], Terms]  # (images, labels, epoc
 
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
-        label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None) -> list[dict[str, float]]:
+        label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
+        state: Path | None = None) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
-    Draws from torch's global random state alone. Raises InputError at the end of the epoch in which a term was not finite."""
+    state: a file that keeps the state of every epoch until the end; if it is there at the start, training goes on from it.
+    Convolutions are trained channels-last. Draws from torch's global random state alone.
+    Raises InputError at the end of the epoch in which a term was not finite."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
     total_steps = settings.epochs * steps if total_steps is None else total_steps
     if total_steps == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
+    device = train.labels.device
+    mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
+    model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, settings)
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1,
                                                    pct_start=warmup, cycle_momentum=False)
-    curve = []
-    progress = tqdm(range(math.ceil(total_steps / steps)), desc=label, unit=" epochs", disable=None, leave=None)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    curve = checkpoint.load(state, parts) if state else []
+    epochs = range(math.ceil(total_steps / steps))
+    progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
     for epoch in progress:
         start = time.perf_counter()
         model.train()
         history = []  # stays on the device: reading a value at every step would make a GPU wait
-        order = torch.randperm(n, device=train.labels.device)
+        order = torch.randperm(n, device=device)
         for step in range(min(steps, total_steps - epoch * steps)):
             batch = order[step * batch_size:(step + 1) * batch_size]
-            terms = loss(_perturbed(train.images[batch], settings), train.labels[batch], epoch + step / steps)
+            images = _perturbed(train.images[batch], settings)
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                terms = loss(images, train.labels[batch], epoch + step / steps)
             history.append(descend(optimizer, terms))
             schedule.step()
             after_step()
@@ -73,6 +88,11 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
         curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
         progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
+        if state:
+            checkpoint.save(state, parts, curve)
+    if state:
+        state.unlink(missing_ok=True)  # another run of the same training may have been here
+    model.to(memory_format=torch.contiguous_format)
     return curve
 
 
@@ -85,27 +105,27 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Tensor:
     return values.detach()
 
 
-def cross_entropy(model: nn.Module, settings: TrainSettings) -> LossFunction:
+def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
     def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
         return {"nll": F.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)}
     return loss
 
 
-def distillation(student: nn.Module, teacher: nn.Module, settings: TrainSettings, share: float, temperature: float) -> LossFunction:
+def distillation(student: nn.Module, teacher: nn.Module, settings: StepSettings, share: float, temperature: float) -> LossFunction:
     """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
     teacher.eval()
 
     def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
-        logits = student(images)
+        logits = student(images).float()  # under autocast a CPU would take log_softmax in bfloat16, where shares no longer add up to 1
         with torch.no_grad():
-            target = (teacher(images) / temperature).log_softmax(1)
+            target = (teacher(images).float() / temperature).log_softmax(1)
         soft = F.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean", log_target=True)
         hard = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
     return loss
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: StepSettings) -> torch.optim.Optimizer:
     """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise."""
     decayed, others = [], []
     for name, parameter in model.named_parameters():
@@ -123,7 +143,7 @@ def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Opt
     return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
 
 
-def _perturbed(images: Tensor, settings: TrainSettings) -> Tensor:
+def _perturbed(images: Tensor, settings: StepSettings) -> Tensor:
     if settings.augment:
         images = crop_and_flip(images)
     if settings.input_noise:

@@ -12,6 +12,7 @@ from sparsify.compress.magnitude import SCOPES
 from sparsify.settings import Check, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
 from sparsify.training import StepSettings, TrainSettings
 
+CONTROLS = ("magnitude", "scratch")
 Share = Annotated[float, Check("a number from 0 up to, but not including, 100", lambda v: 0 <= v < 100)]
 
 
@@ -50,6 +51,11 @@ class Finetune:
 
 
 @dataclass(frozen=True)
+class Controls:
+    methods: tuple[Annotated[str, one_of(CONTROLS)], ...]  # none to spare their time
+
+
+@dataclass(frozen=True)
 class Benchmark:
     batch_sizes: tuple[PositiveInt, ...]
     repeats: PositiveInt
@@ -79,6 +85,7 @@ class Params:
     bayesian: Bayesian
     prune: Prune
     finetune: Finetune
+    controls: Controls
     benchmark: Benchmark
     sweep: Sweep
 

@@ -10,15 +10,15 @@ from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress import masks
 from sparsify.compress.compact import compact
-from sparsify.compress.threshold import candidates, scan, within_budget
+from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
 from sparsify.measure.size import Size, reduction, size
 from sparsify.settings import InputError, build
-from sparsify.training import distillation, fit
 from stages import runtime
 from stages.params import Params
+from stages.recovery import recover
 
-SCAN_POINTS = 40
+SCAN_POINTS, FINER_POINTS = 40, 12
 
 
 def prune(params: Params) -> None:
@@ -40,15 +40,17 @@ def prune(params: Params) -> None:
     threshold = params.prune.threshold
     if threshold is None:
         least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
+        chosen = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)
+        rows += scan(mean, scores, finer(scores, rows, chosen, FINER_POINTS), measure)[1:]
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
+        rows.sort(key=lambda row: -row["threshold"])
     masked = masks.apply(mean, masks.from_scores(scores, threshold))
     small = compact(masked, params.prune.inputs)
     gap = _check_logits(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
 
-    recovery = params.finetune
-    curve = fit(small, dataset.train, distillation(small, dense, recovery.train, recovery.distill, recovery.temperature), recovery.train,
-                lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, "fine-tuning", masks.hold_zeros(small))
+    curve = recover(small, dense, dataset, params.finetune, params.finetune.train, "fine-tuning",
+                    state=runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN))
 
     after = size(small, dataset.input_shape)
     artifacts.save_model(runtime.COMPACT, small)

@@ -1,6 +1,7 @@
 """What every stage shares: parameters in, one clear line for an error, the device, the seed, and where its artifacts lie."""
 
 import ctypes
+import hashlib
 import os
 import platform
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
 from stages import params
 
@@ -47,9 +49,20 @@ def seed_everything(seed: int) -> None:
 
 
 def provenance(seed: int) -> dict[str, str | int]:
-    """What a figure depends on besides params.yaml; it stands beside the figures."""
+    """What a figure depends on besides params.yaml; it stands beside the figures. bfloat16_hardware: whether it multiplies in that."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32"}
+    return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32",
+            "bfloat16_hardware": fast_dtype(device().type) is torch.bfloat16}
+
+
+def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:
+    """Where a training keeps its state while it runs: outside of DVC's copy of the checkout, so that a later run finds it, and
+    under a name that changes with anything that decides its result: parameters, input files, code."""
+    code = [path for folder in ("sparsify", "stages") for path in sorted(Path(folder).rglob("*.py"))]
+    digest = hashlib.sha256(repr(params).encode())
+    for path in (*inputs, *code):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return Path(os.environ.get("DVC_ROOT", ".")) / "scratch" / f"{stage}-{digest.hexdigest()[:16]}.pt"
 
 
 def mirror() -> Path | None:

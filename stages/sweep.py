@@ -17,9 +17,9 @@ from sparsify.compress.compact import compact
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
-from sparsify.training import cross_entropy, fit
 from stages import runtime
 from stages.params import Params
+from stages.recovery import recover
 
 Row = dict[str, str | int | float]
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
@@ -45,7 +45,7 @@ def sweep(params: Params) -> None:
     networks = {(method, share): network for method in METHODS for share, network in _pruned(dense, method, params)}
     rows = []
     for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
-        rows += [{"method": method, "share": share, **row} for row in _point(network, method, dataset, params)]
+        rows += [{"method": method, "share": share, **row} for row in _point(network, dense, method, dataset, params)]
 
     torch.set_num_threads(params.benchmark.threads)
     units = {f"{share}": Series(network) for (method, share), network in networks.items() if method == "units"}
@@ -82,8 +82,9 @@ def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple
             yield share, compact(masks.apply(dense, kept), inputs=False)
 
 
-def _point(network: nn.Sequential, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
-    """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights.
+def _point(network: nn.Sequential, dense: nn.Sequential, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
+    """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
+    teacher as the Bayesian nets.
 
     The units are gone before the retraining, and so it runs on the small network. That is retraining with the masks held: a silent
     unit answers zero and is read with zero weights, so that no gradient reaches it or comes out of it, and zeros stay zeros under
@@ -93,8 +94,7 @@ def _point(network: nn.Sequential, method: str, dataset: data.Dataset, params: P
     for seed in params.sweep.seeds:
         runtime.seed_everything(seed)
         trained = copy.deepcopy(network)
-        fit(trained, dataset.train, cross_entropy(trained, settings), settings, dict, f"{method}, seed {seed}",
-            masks.hold_zeros(trained), steps)
+        recover(trained, dense, dataset, params.finetune, settings, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, dataset, recovered=1, seed=seed)
 
 

@@ -107,11 +107,13 @@ def _bayesian_points(axes: Axes, method: str, params: Params, metrics: dict) -> 
 
 
 def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of this recipe in the table of results, by method."""
+    """The rows of this recipe in the table of results, by method and what it changes in the recipe."""
     if not path.is_file():
         return []
-    table = pd.read_csv(path)
-    return list(table[table["recipe"] == recipe].groupby("method"))
+    table = pd.read_csv(path, keep_default_na=False)
+    groups = table[table["recipe"] == recipe].groupby(["method", "overrides"])
+    return [(" ".join([method, *(part for part in overrides.split() if part != f"prior.kind={method}")]), group)
+            for (method, overrides), group in groups]
 
 
 def _stretch_removed(axes: Axes) -> None:

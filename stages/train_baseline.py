@@ -16,7 +16,8 @@ def train_baseline(params: Params) -> None:
     model = models.build(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width).to(runtime.device())
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
-                lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline")
+                lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
+                state=runtime.training_state("baseline", params, runtime.DATASET))
 
     artifacts.save_model(runtime.BASELINE, model)
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)

@@ -30,7 +30,8 @@ def train_bayesian(params: Params) -> None:
                          params.bayesian.train.label_smoothing)
     curve = fit(model, dataset.train, loss, params.bayesian.train,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, f"bayesian ({params.prior.kind})",
-                after_step=lambda: update_priors(model))
+                after_step=lambda: update_priors(model),
+                state=runtime.training_state("bayesian", params, runtime.DATASET, runtime.BASELINE))
 
     artifacts.save_bayesian(runtime.BAYESIAN, description, model, {"inputs": params.prune.inputs, **asdict(params.prior)})
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)

@@ -6,14 +6,13 @@ they draw their noise afresh for every example (BayesConv2d: and output place); 
     GatedLinear GatedConv2d   y = f(x * z), z ~ N(gate_mean, exp(gate_log_var)) an input feature (arXiv:1802.10399)
 Every one offers the same: kl(), log_alpha(), update_prior() and bake()."""
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sparsify.bayes.priors import KINDS, PriorSettings
 from sparsify.models import constructor_arguments
+from sparsify.precision import fast_dtype
 
 # Under the square root of a variance: the gradient of sqrt is infinite at 0, where a unit sees nothing but zeros.
 VARIANCE_FLOOR = 1e-12
@@ -23,16 +22,6 @@ INITIAL_VARIANCE_FLOOR = 1e-8
 
 def _normal(mean: Tensor, variance: Tensor) -> Tensor:
     return mean + (variance.to(mean.dtype) + VARIANCE_FLOOR).sqrt() * torch.randn_like(mean)
-
-
-@cache
-def fast_dtype(device_type: str) -> torch.dtype:
-    """bfloat16 where the hardware multiplies in it, else float32. The size of noise needs no more than three digits, and half of
-    the work of a layer with noisy weights is to compute it."""
-    if device_type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.12
-        return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
-    return torch.bfloat16 if device_type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
 
 
 class BayesianLayer:
@@ -87,7 +76,9 @@ class _WeightNoise(BayesianLayer):
         return self.weight.flatten(1), self.log_var.flatten(1)
 
     def _squares(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared inputs and the variances of the weights, whose product is the variance of the outputs."""
+        """Squared inputs and the variances of the weights, whose product is the variance of the outputs.
+
+        In bfloat16 where that is fast: the size of noise needs no more than three digits, and it is half of a layer's work."""
         dtype = fast_dtype(x.device.type) if x.dtype == torch.float32 else x.dtype
         return x.square().to(dtype), self.log_var.exp().to(dtype)
 

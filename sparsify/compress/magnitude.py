@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sparsify.compress.chain import links
+from sparsify.compress.masks import apply
 from sparsify.models import weighted_layers
 from sparsify.settings import InputError
 
@@ -53,6 +55,54 @@ def zeroed(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
     for name, mask in masks.items():
         layers[name].weight.mul_(mask)
     return masked
+
+
+def like(model: nn.Sequential, small: nn.Sequential) -> dict[str, Tensor]:
+    """Masks by magnitude that leave `model` as much as `small`, made from it by any other method, has.  by layer, (O, I, ...)
+
+    Where `small` has single weights at zero, the largest |w| stay: in each layer at least as many that some path from the input to the
+    logits uses. Else whole units do: those whose incoming weights have the largest norm, and where `small` selects the features that it
+    reads, those whose outgoing weights have it, one of each unit at least."""
+    layers, wanted = weighted_layers(model), {name: layer.weight.detach() for name, layer in weighted_layers(small).items()}
+    if not all(weight.all() for weight in wanted.values()):
+        return _weights_like(model, {name: int(weight.count_nonzero()) for name, weight in wanted.items()})
+    masks, units = {}, None
+    for link in links(model)[:-1]:
+        weight, target = layers[link.consumer].weight.detach(), wanted[link.consumer]
+        rows = _largest(weight.flatten(1).norm(dim=1), target.shape[0])
+        features = weight.transpose(0, 1).flatten(1).norm(dim=1)  # (I,)
+        if units is not None:
+            unit = link.unit.to(weight.device)
+            features = features * units[unit]
+            best = features.new_zeros(link.n_units).scatter_reduce(0, unit, features, "amax")
+            features = features + features.max() * ((features > 0) & (features == best[unit]))  # ahead of all that are second of a unit
+        columns = _largest(features, target.shape[1])
+        masks[link.consumer] = (rows[:, None] & columns).reshape(*weight.shape[:2], *[1] * (weight.ndim - 2)).expand_as(weight)
+        units = rows
+    return masks
+
+
+def _weights_like(model: nn.Sequential, counts: Mapping[str, int]) -> dict[str, Tensor]:
+    """The largest |w| of each layer, so many that `counts` of them are not on a dead end."""
+    scores = {name: layer.weight.detach().abs() for name, layer in weighted_layers(model).items()}
+    asked = dict(counts)
+    while True:
+        masks = {name: _largest(score, asked[name]) for name, score in scores.items()}
+        try:
+            left = {name: int(layer.weight.count_nonzero()) for name, layer in weighted_layers(apply(model, masks)).items()}
+        except InputError:  # the weights of two layers do not meet at all
+            left = dict.fromkeys(counts, 0)
+        more = {name: min(scores[name].numel(), asked[name] + max(0, counts[name] - left[name])) for name in counts}
+        if more == asked:
+            return masks
+        asked = more
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """True for the `count` largest.  (*) -> (*) bool"""
+    kept = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
+    kept[scores.flatten().argsort(descending=True, stable=True)[:count]] = True
+    return kept.reshape(scores.shape)
 
 
 def _inner_weights(model: nn.Sequential) -> dict[str, Tensor]:

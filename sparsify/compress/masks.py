@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.compress.chain import Link, links
-from sparsify.models import weighted_layers
+from sparsify.models import Select, describe, rebuild, weighted_layers
 from sparsify.settings import InputError
 
 
@@ -48,6 +48,21 @@ def hold_zeros(model: nn.Sequential) -> Callable[[], None]:
         for weight, mask in held:
             weight.mul_(mask)
     return hold
+
+
+@torch.no_grad()
+def drawn_anew(model: nn.Sequential) -> nn.Sequential:
+    """The network of `model`, weights that are zero and pixels that are not read included, with fresh weights where it has any.
+
+    Those of a layer with zeros are drawn larger, so that its outputs start as large as those of a full one."""
+    fresh = rebuild(describe(model)).to(next(model.parameters()).device)
+    for name, layer in model.named_children():
+        if isinstance(layer, Select):
+            fresh.get_submodule(name).index.copy_(layer.index)
+    for name, layer in weighted_layers(fresh).items():
+        held = weighted_layers(model)[name].weight != 0
+        layer.weight.mul_(held * (held.numel() / held.sum()).sqrt())
+    return fresh
 
 
 def no_inputs(weight: Tensor) -> Tensor:

@@ -18,6 +18,13 @@ def candidates(scores: Mapping[str, Tensor], n: int) -> list[float]:
     return values[places].tolist()
 
 
+def finer(scores: Mapping[str, Tensor], rows: list[Row], chosen: Row, n: int) -> list[float]:
+    """The chosen threshold, and at most `n` between it and the next lower one of `rows`, which was one step too far.  rows from `scan`"""
+    lower = max((row["threshold"] for row in rows if row["threshold"] < chosen["threshold"]), default=float("-inf"))
+    between = {name: score[(score > lower) & (score < chosen["threshold"])] for name, score in scores.items()}
+    return [chosen["threshold"], *(candidates(between, n) if any(len(score) for score in between.values()) else [])]
+
+
 def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[float], measure: Callable[[nn.Sequential], Row]) -> list[Row]:
     """What `measure` says of the masked network at each threshold, up to the first that would empty a layer."""
     rows = []

@@ -36,18 +36,22 @@ def size(model: nn.Sequential, input_shape: Sequence[int]) -> Size:
 
 
 def reduction(before: Size, after: Size) -> dict[str, float | dict[str, float]]:
-    """What is left, and what has gone: shares in percent, compression as a ratio to what there was."""
+    """What is left, and what has gone: counts, shares in percent, compression as a ratio to what there was."""
     total = {key: sum(getattr(before, key).values()) for key in ("weights", "hidden")}
     left = {key: sum(getattr(after, key).values()) for key in ("weights", "nonzeros", "hidden")}
     return {
         "hidden_left": left["hidden"],
+        "hidden_total": total["hidden"],
         "hidden_removed_percent": 100 * (1 - left["hidden"] / total["hidden"]),
         "inputs_left": after.inputs,
         "inputs_removed_percent": 100 * (1 - after.inputs / before.inputs),
         "weights_left": left["weights"],
+        "weights_total": total["weights"],
         "nonzeros_left": left["nonzeros"],
         "compression_dense": total["weights"] / left["weights"],
         "compression_nonzeros": total["weights"] / left["nonzeros"],
+        "macs_left": after.macs,
+        "macs_total": before.macs,
         "macs_ratio": before.macs / after.macs,
         "sparsity_percent": {name: 100 * (1 - after.nonzeros[name] / count) for name, count in before.weights.items()},
     }
@@ -71,13 +75,15 @@ def output_places(model: nn.Sequential, input_shape: Sequence[int]) -> dict[str,
 
 
 def weight_costs(model: nn.Sequential, input_shape: Sequence[int], by: str) -> dict[str, float]:
-    """By layer, what one weight costs: 1, or for `by` "macs" its share of all MACs, scaled so that the mean weight costs 1."""
-    weights = {name: layer.weight.numel() for name, layer in weighted_layers(model).items()}
-    if by != "macs":
-        return dict.fromkeys(weights, 1.0)
-    places = output_places(model, input_shape)
-    mean = sum(places[name] * weights[name] for name in weights) / sum(weights.values())
-    return {name: places[name] / mean for name in weights}
+    """By layer, what one weight costs, scaled so that the mean weight costs 1: for `by` "weights" all the same, for "macs" as often as
+    an image uses it, for "units" its share of the unit that it leads into, so that all units cost the same."""
+    weights = {name: layer.weight for name, layer in weighted_layers(model).items()}
+    if by == "macs":
+        costs = output_places(model, input_shape)
+    else:
+        costs = {name: 1 / weight[0].numel() if by == "units" else 1 for name, weight in weights.items()}
+    mean = sum(costs[name] * weight.numel() for name, weight in weights.items()) / sum(weight.numel() for weight in weights.values())
+    return {name: costs[name] / mean for name in weights}
 
 
 def unit_costs(model: nn.Sequential, input_shape: Sequence[int], by: str) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Masks against torch.nn.utils.prune, counts against arithmetic, and retraining of the small network against the masked one."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -35,15 +36,19 @@ def images(name, n=4):
 
 @every_network
 @pytest.mark.parametrize("share", SHARES)
-def test_weights_of_a_layer_match_torch(network, name, share):
+@pytest.mark.parametrize(("scores", "torchs"), [
+    (magnitude.weight_scores, prune.l1_unstructured),
+    (magnitude.unit_scores, partial(prune.ln_structured, n=2, dim=0))], ids=["weights", "units"])
+def test_shares_of_a_layer_match_torch(network, name, share, scores, torchs):
     model, reference = network(name), network(name)
     reference.load_state_dict(model.state_dict())
-    kept = magnitude.smallest_removed(magnitude.weight_scores(model), share, "layer")
+    found = scores(model)
+    kept = magnitude.smallest_removed(found, share, "layer")
     for layer, module in inner(reference).items():
-        if round(share / 100 * module.weight.numel()) == module.weight.numel():
+        if round(share / 100 * found[layer].numel()) == found[layer].numel():
             continue  # torch would empty it
-        prune.l1_unstructured(module, "weight", amount=share / 100)
-        assert torch.equal(kept[layer], module.weight_mask.bool())
+        torchs(module, "weight", amount=share / 100)
+        assert torch.equal(kept[layer].expand_as(module.weight), module.weight_mask.bool())
 
 
 @every_network
@@ -56,19 +61,6 @@ def test_weights_of_all_layers_match_torch(network, name, share):
     for layer, module in inner(reference).items():
         if module.weight_mask.any():
             assert torch.equal(kept[layer], module.weight_mask.bool())
-
-
-@every_network
-@pytest.mark.parametrize("share", SHARES)
-def test_units_match_torch(network, name, share):
-    model, reference = network(name), network(name)
-    reference.load_state_dict(model.state_dict())
-    kept = magnitude.smallest_removed(magnitude.unit_scores(model), share, "layer")
-    for layer, module in inner(reference).items():
-        if round(share / 100 * len(module.weight)) == len(module.weight):
-            continue  # torch would empty it
-        prune.ln_structured(module, "weight", amount=share / 100, n=2, dim=0)
-        assert torch.equal(kept[layer].expand_as(module.weight), module.weight_mask.bool())
 
 
 @every_network
@@ -163,3 +155,54 @@ def test_zeros_among_the_weights_stay_through_retraining(network, train_settings
         assert torch.equal(layer.weight != 0, kept[name])
         assert (layer.weight != inner(model)[name].weight)[kept[name]].any()
     assert isinstance(pruned.fc2, nn.Linear) and pruned.fc2.weight.all()
+
+
+def test_like_leaves_the_widths_of_a_network_cut_otherwise(network):
+    """Units chosen at random; magnitude then keeps as many, and the largest."""
+    for name in NETWORKS:
+        model = network(name)
+        kept = {layer: torch.rand(len(module.weight)) < 0.6 for layer, module in inner(model).items()}
+        small = compact(masks.apply(model, {layer: mask.reshape(-1, *[1] * (inner(model)[layer].weight.ndim - 1))
+                                            for layer, mask in kept.items()}), inputs=False)
+        found = magnitude.like(model, small)
+        cut = compact(masks.apply(model, found), inputs=False)
+        assert models.describe(cut) == models.describe(small)
+        for layer, module in inner(model).items():
+            norms, rows = module.weight.flatten(1).norm(dim=1), found[layer].flatten(1).any(1)
+            assert rows.sum() == kept[layer].sum() and norms[rows].min() >= norms[~rows].max()
+
+
+def test_like_selects_as_many_inputs_and_the_largest(network):
+    model, pixels = network("lenet-300-100"), torch.rand(63) < 0.3
+    small = compact(masks.apply(model, {"fc1": pixels[None]}), inputs=True)
+    found = magnitude.like(model, small)
+    assert models.describe(compact(masks.apply(model, found), inputs=True)) == models.describe(small)
+    norms, columns = model.fc1.weight.norm(dim=0), found["fc1"].any(0)
+    assert columns.sum() == pixels.sum() and norms[columns].min() >= norms[~columns].max()
+
+
+@pytest.mark.parametrize("a_channel", [1, 2, 16])
+def test_like_selects_as_many_flattened_features_and_loses_no_channel(network, a_channel):
+    model, channels = network("lenet5"), 15
+    features = torch.stack([torch.randperm(16) < a_channel for _ in range(channels)]).flatten()
+    small = compact(masks.apply(model, {"fc1": features[None]}), inputs=True)
+    assert small.conv2.out_channels == channels
+    found = magnitude.like(model, small)
+    assert models.describe(compact(masks.apply(model, found), inputs=True)) == models.describe(small)
+    norms, columns = model.fc1.weight.norm(dim=0).reshape(channels, 16), found["fc1"].any(0).reshape(channels, 16)
+    assert columns.sum() == features.sum()
+    assert columns.gather(1, norms.argmax(1, keepdim=True)).all()  # the best of every channel, then the best of the rest
+    rest = norms.scatter(1, norms.argmax(1, keepdim=True), -1)
+    assert a_channel in (1, 16) or rest[columns & (rest >= 0)].min() >= rest[~columns].max()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.05])
+def test_like_keeps_as_many_weights_of_each_layer_that_are_used_where_single_weights_are_zero(network, share):
+    model = network("lenet5")
+    small = compact(masks.apply(model, {name: torch.rand_like(layer.weight) < share for name, layer in weighted_layers(model).items()}))
+    found = magnitude.like(model, small)
+    cut = weighted_layers(compact(masks.apply(model, found)))
+    for name, layer in weighted_layers(small).items():
+        weights = weighted_layers(model)[name].weight.abs()
+        assert cut[name].weight.count_nonzero() >= layer.weight.count_nonzero()
+        assert weights[found[name]].min() >= weights[~found[name]].max()

@@ -8,6 +8,7 @@ from torch import nn
 
 from sparsify import models
 from sparsify.compress import masks
+from sparsify.compress.compact import compact
 from sparsify.models import weighted_layers
 from sparsify.settings import InputError
 
@@ -125,3 +126,18 @@ def test_hold_zeros_keeps_zeros_in_training_and_moves_the_rest(make_optimizer):
         assert torch.equal(network[0].weight == 0, zero)
     for layer, old in zip((network[0], network[2]), (before[0], before[2]), strict=True):
         assert ((layer.weight != old.weight) | (old.weight == 0)).all() and (layer.bias != old.bias).all()
+
+
+def test_drawn_anew_keeps_the_zeros_and_the_pixels_and_nothing_else(network):
+    keep = {name: mask & (torch.rand(mask.shape) < 0.2) for name, mask in ones(network).items()}
+    keep["fc1"] &= torch.rand(784) < 0.5
+    small = compact(masks.apply(network, keep))
+    fresh = masks.drawn_anew(small.float())
+    assert models.describe(fresh) == models.describe(small)
+    assert torch.equal(fresh.fc1_inputs.index, small.fc1_inputs.index)
+    for name, layer in weighted_layers(fresh).items():
+        was = weighted_layers(small)[name].weight
+        assert torch.equal(layer.weight != 0, was != 0)
+        assert not torch.isclose(layer.weight, was)[was != 0].any()
+        full = 1 / (3 * layer.in_features)  # the variance that torch draws with
+        assert layer.weight.square().mean().item() == pytest.approx(full, rel=5 / int(layer.weight.count_nonzero()) ** 0.5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsify.compress.threshold import candidates, scan, within_budget
+from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.settings import InputError
 
 
@@ -35,6 +35,19 @@ def test_scan_measures_the_masked_network_up_to_the_first_that_empties_a_layer()
     scores = {"0": torch.tensor([[1.0], [2.0], [3.0]])}
     rows = scan(network, scores, [3.0, 2.0, 1.0, 0.0, -1.0], lambda masked: {"rows": int(masked[0].weight.any(1).sum())})
     assert rows == [{"threshold": 3.0, "rows": 3}, {"threshold": 2.0, "rows": 2}, {"threshold": 1.0, "rows": 1}]
+
+
+@pytest.mark.parametrize("n", [3, 100])
+def test_finer_thresholds_lie_between_the_chosen_and_the_next_lower_one(n):
+    scores = {"a": torch.rand(10, 7), "b": torch.rand(30, 1)}
+    coarse = [{"threshold": threshold} for threshold in candidates(scores, 10)]
+    values = sorted([*scores["a"].flatten().tolist(), *scores["b"].flatten().tolist()], reverse=True)
+    for chosen, after in zip(coarse, [*coarse[1:], {"threshold": -1.0}], strict=True):
+        between = [value for value in values if after["threshold"] < value < chosen["threshold"]]
+        found = finer(scores, coarse, chosen, n)
+        assert found[0] == chosen["threshold"]
+        assert set(found[1:]) <= set(between) and len(found) - 1 == min(n, len(between))
+        assert found == sorted(found, reverse=True)
 
 
 @pytest.mark.parametrize(("least", "chosen"), [(97.0, 2), (99.0, 0), (98.0, 1), (90.0, 3), (0.0, 3), (99.9, 0)])

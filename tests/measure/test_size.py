@@ -70,16 +70,22 @@ def test_reduction_compares_what_is_left_with_what_was():
     before = Size(weights={"a": 80, "b": 20}, nonzeros={"a": 80, "b": 20}, hidden={"a": 10}, inputs=8, macs=1000, parameters=110, bytes=440)
     after = Size(weights={"a": 12, "b": 8}, nonzeros={"a": 6, "b": 4}, hidden={"a": 3}, inputs=4, macs=40, parameters=23, bytes=92)
     assert reduction(before, after) == pytest.approx({
-        "hidden_left": 3, "hidden_removed_percent": 70, "inputs_left": 4, "inputs_removed_percent": 50, "weights_left": 20,
-        "nonzeros_left": 10, "compression_dense": 5, "compression_nonzeros": 10, "macs_ratio": 25,
+        "hidden_left": 3, "hidden_total": 10, "hidden_removed_percent": 70, "inputs_left": 4, "inputs_removed_percent": 50,
+        "weights_left": 20, "weights_total": 100, "nonzeros_left": 10, "compression_dense": 5, "compression_nonzeros": 10, "macs_left": 40,
+        "macs_total": 1000, "macs_ratio": 25,
         "sparsity_percent": {"a": 92.5, "b": 80}} | {"sparsity_percent": pytest.approx({"a": 92.5, "b": 80})})
 
 
 def test_weight_costs_by_macs_average_to_one(small):
     mean = (24 * 16 + 48 + 12) / 84
     assert weight_costs(small, (2, 5, 5), "macs") == pytest.approx({"0": 16 / mean, "5": 1 / mean, "7": 1 / mean})
-    for by in ("units", "weights"):
-        assert weight_costs(small, (2, 5, 5), by) == {"0": 1, "5": 1, "7": 1}
+    assert weight_costs(small, (2, 5, 5), "weights") == {"0": 1, "5": 1, "7": 1}
+
+
+def test_weight_costs_by_units_make_every_unit_cost_the_same(small):
+    costs = weight_costs(small, (2, 5, 5), "units")
+    mean = (3 + 4 + 3) / 84  # the units of all three layers, over their weights
+    assert costs == pytest.approx({"0": 1 / 8 / mean, "5": 1 / 12 / mean, "7": 1 / 4 / mean})
 
 
 @pytest.mark.parametrize(("by", "costs"), [

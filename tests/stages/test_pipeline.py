@@ -17,7 +17,7 @@ from test_recipes import compose
 from sparsify import artifacts, data
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "benchmark", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "benchmark", "sweep", "plot"]
 
 
 class Clone(NamedTuple):
@@ -148,6 +148,23 @@ def test_metrics_diff_shows_the_accuracies_of_both_priors(clone, reproduced, mix
     rows = {cells[1]: cells[2:4] for cells in (line.split() for line in table) if cells and cells[0] == "metrics/prune.json"}
     shown = [float(value) for value in rows["prune.accuracy_compact"]]
     assert shown == pytest.approx([reproduced[2]["accuracy_compact"], clone.metrics("prune")["accuracy_compact"]], abs=1e-4)
+
+
+def test_collect_makes_rows_of_the_experiment_and_its_controls(clone, mixed):
+    results = clone.root / "metrics" / "results.csv"
+    results.unlink(missing_ok=True)  # the committed rows, of recipes that take hours
+    said = clone.run(sys.executable, "-m", "benchmarks.collect").stdout
+    assert "3 rows from experiments" in said
+    with open(results, newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"mixture", "magnitude", "scratch"}
+    assert {(row["recipe"], row["overrides"], row["seed"]) for row in rows.values()} == {("smoke", "prior.kind=mixture", "1")}
+    pruned, controls = clone.metrics("prune"), clone.metrics("controls")
+    assert float(rows["mixture"]["accuracy"]) == pruned["accuracy_finetuned"]
+    for method in ("magnitude", "scratch"):
+        assert float(rows[method]["accuracy"]) == controls[method]["accuracy"]
+        assert int(rows[method]["weights_left"]) == controls[method]["weights_left"] == pruned["weights_left"]
+    clone.run("git", "checkout", "--", "metrics/results.csv")
 
 
 @pytest.mark.parametrize(("override", "named"), [("recipe=nonsense", "nonsense"), ("prior.knd=mixture", "knd")])

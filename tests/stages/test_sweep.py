@@ -55,12 +55,15 @@ def metrics(tmp_path, monkeypatch):
 
 def test_results_of_the_same_recipe_are_points_with_their_seeds(metrics):
     row = {"accuracy": 95.0, "hidden_left": 50, "hidden_total": 400, "nonzeros_left": 5000, "weights_total": 266200}
-    table = [{"recipe": "mnist-lenet5", "method": "gate", "seed": seed, **row} for seed in (1, 2, 3)]
-    table += [{"recipe": "mnist-lenet5", "method": "scratch", "seed": 1, **row}, {"recipe": "other", "method": "ard", "seed": 1, **row}]
+    table = [{"recipe": "mnist-lenet5", "method": "gate", "overrides": "", "seed": seed, **row} for seed in (1, 2, 3)]
+    table += [{"recipe": recipe, "method": method, "overrides": overrides, "seed": 1, **row} for recipe, method, overrides in
+              (("mnist-lenet5", "scratch", ""), ("mnist-lenet5", "ard", "prior.kind=ard prior.beta=2"),
+               ("mnist-lenet5", "scratch", "prior.kind=ard prior.beta=2"), ("other", "ard", ""))]
     pd.DataFrame(table).to_csv("metrics/results.csv")
     figure = sweep_pictures.sweep_curves(params.load(), metrics)
     labels = figure.axes[0].get_legend_handles_labels()[1]
-    assert [label for label in labels if "seed" in label and "magnitude" not in label] == ["gate, 3 seeds", "scratch, 1 seed"]
+    assert [label for label in labels if "seed" in label and "magnitude" not in label] == [
+        "ard prior.beta=2, 1 seed", "gate, 3 seeds", "scratch, 1 seed", "scratch prior.kind=ard prior.beta=2, 1 seed"]
 
 
 @pytest.mark.parametrize("draw", [sweep_pictures.sweep_curves, sweep_pictures.sweep_speedup])

@@ -1,0 +1,132 @@
+"""From DVC's experiments to metrics/results.csv: one row a recipe, method and seed.
+
+    dvc exp run --queue -S recipe=mnist-lenet-300-100 -S seed=1,2,3 && dvc queue start
+    python -m benchmarks.collect
+
+Every experiment whose commit is an ancestor of the present one counts, if it was run up to `controls`. It gives up to three rows: its
+prior, and the same size by magnitude and from scratch. `overrides` is what it changed in its recipe beside the seed, `settings` a
+fingerprint of all that decides its figures. Rows add up over several machines; of two with the same settings, method and seed the newer
+stays, and a row goes when its recipe is no longer what it was."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import dvc.api
+import numpy as np
+import pandas as pd
+from dvc.utils.serialize import parse_yaml  # which reads 1e-06, as DVC writes it, as a number
+
+from benchmarks import recipes
+from benchmarks.recipes import TOP
+from sparsify import artifacts
+from stages.runtime import METRICS
+
+RESULTS = TOP / METRICS / "results.csv"
+KEY = ["settings", "method", "seed"]
+COUNTS = ["hidden_left", "hidden_total", "inputs_left", "weights_left", "weights_total", "nonzeros_left", "macs_left", "macs_total"]
+COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
+           "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
+STAGES = {"baseline": "train_baseline", "bayesian": "train_bayesian", "prune": "prune", "controls": "controls"}  # by what they measure
+UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
+
+
+def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:
+    """The rows of one experiment.  metrics: by stage; changed: its overrides; commit: the one it started from"""
+    baseline, bayesian, prune = (metrics[stage] for stage in ("baseline", "bayesian", "prune"))
+    shared = {"recipe": params["recipe_name"], "seed": params["seed"], "accuracy_dense": baseline["accuracy"], "device": prune["device"],
+              "torch": prune["torch"], "commit": commit, "settings": fingerprint(params), "overrides": changed}
+    dense_epochs = params["baseline"]["epochs"]
+    path_epochs = dense_epochs + params["bayesian"]["train"]["epochs"] + params["finetune"]["train"]["epochs"]
+    yield shared | {key: prune[key] for key in COUNTS} | {
+        "method": params["prior"]["kind"], "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs,
+        "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
+    for method in params["controls"]["methods"]:
+        control, from_dense = metrics["controls"][method], method == "magnitude"
+        yield shared | {key: control[key] for key in COUNTS} | {
+            "method": method, "accuracy": control["accuracy"], "epochs": control["epochs"] + from_dense * dense_epochs,
+            "seconds": control["seconds"] + from_dense * baseline["seconds"]}
+
+
+def fingerprint(params: Mapping[str, Any]) -> str:
+    """The same for two experiments whose figures differ by their seed alone."""
+    deciding = {key: value for key, value in params.items() if key not in UNRELATED}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def overrides(params: Mapping[str, Any], recipe: Mapping[str, Any], where: str = "") -> list[str]:
+    """What `params` has otherwise than `recipe`, as key=value."""
+    found = []
+    for key in [*recipe, *(key for key in params if key not in recipe)]:
+        value = params.get(key)
+        if not where and key in UNRELATED:
+            continue
+        if isinstance(value, Mapping):
+            found += overrides(value, recipe.get(key, {}), f"{where}{key}.")
+        elif key not in recipe or recipe[key] != value:
+            found.append(f"{where}{key}={value if isinstance(value, str) else json.dumps(value)}")
+    return found
+
+
+def was_run(params: Mapping[str, Any], lock: Mapping[str, Any]) -> bool:
+    """Whether dvc.lock says that all stages that a row needs ran with these parameters."""
+    def value(key: str) -> Any:
+        found: Any = params
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        return found
+
+    stages = [lock.get("stages", {}).get(name) for name in STAGES.values()]
+    return all(stage and all(value(key) == locked for key, locked in stage["params"]["params.yaml"].items()) for stage in stages)
+
+
+def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Both, the last of those with the same key, in order."""
+    together = pd.concat([old, new], ignore_index=True) if len(old) else new
+    together = together.assign(overrides=together["overrides"].fillna("")).drop_duplicates(KEY, keep="last")
+    return together.sort_values(["recipe", "overrides", "method", "seed"], kind="stable")[COLUMNS]
+
+
+@cache
+def _settings(recipe: str, changed: str) -> str:
+    """The fingerprint of the recipe as it is now, with overrides; none if there is no such recipe any more."""
+    if not (TOP / "conf" / "recipe" / f"{recipe}.yaml").is_file():
+        return "none"
+    return fingerprint(recipes.composed(f"recipe={recipe}", *changed.split()))
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=TOP, check=True, capture_output=True, text=True).stdout
+
+
+def _experiments() -> list[str]:
+    """The revisions of all experiments, oldest first."""
+    found = [row["rev"] for row in dvc.api.exp_show(str(TOP), num=-1) if row["Experiment"] and row["State"] in (None, "Success")]
+    lines = _git("show", "--no-patch", "--format=%ct %H", *found).splitlines() if found else []
+    return [revision for _, revision in sorted(line.split() for line in lines)]
+
+
+def main() -> None:
+    found = []
+    for revision in _experiments():
+        params, lock = (parse_yaml(_git("show", f"{revision}:{file}"), file) for file in ("params.yaml", "dvc.lock"))
+        name = params["recipe_name"]
+        if not was_run(params, lock) or _settings(name, "") == "none":
+            print(f"left out: {revision[:7]}, {name}, which was not run up to controls, or is no recipe here")
+            continue
+        changed = overrides(params, recipes.composed(f"recipe={name}"))
+        metrics = {stage: json.loads(_git("show", f"{revision}:metrics/{stage}.json"))[stage] for stage in STAGES}
+        found += rows(params, metrics, " ".join(changed), _git("rev-parse", "--short", f"{revision}^").strip())
+    old = pd.read_csv(RESULTS, keep_default_na=False) if RESULTS.is_file() else pd.DataFrame(columns=COLUMNS)
+    table = merged(old, pd.DataFrame(found, columns=COLUMNS))
+    current = np.array([row.settings == _settings(row.recipe, row.overrides) for row in table.itertuples()], dtype=bool)
+    artifacts.write_bytes(RESULTS, table[current].to_csv(index=False, lineterminator="\n").encode())
+    print(f"{len(found)} rows from experiments; {RESULTS.relative_to(TOP)} has {sum(current)}, and lost {len(current) - sum(current)} "
+          "whose recipe has changed")
+
+
+if __name__ == "__main__":
+    main()

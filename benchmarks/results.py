@@ -1,0 +1,113 @@
+"""From metrics/results.csv to the tables of docs/results.md, which stand between its markers; the text around them stays.
+
+    python -m benchmarks.results"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmarks.collect import RESULTS
+from benchmarks.recipes import TOP
+from sparsify import artifacts
+from sparsify.settings import InputError
+from stages.params import CONTROLS
+
+PAGE, PUBLISHED = TOP / "docs" / "results.md", Path(__file__).parent / "published.yaml"
+MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "accuracy": lambda rows: rows["accuracy"],
+    "drop": lambda rows: rows["accuracy_dense"] - rows["accuracy"],
+    "hidden_removed": lambda rows: 100 * (1 - rows["hidden_left"] / rows["hidden_total"]),
+    "weights_left": lambda rows: rows["weights_left"],
+    "compression": lambda rows: rows["weights_total"] / rows["nonzeros_left"]}
+AT_MOST = ("drop", "weights_left")  # the others are to be at least their target
+TEXT = {"accuracy": "accuracy {} %", "drop": "{} points lost", "hidden_removed": "{} % of hidden units removed",
+        "weights_left": "{} weights", "compression": "{}x fewer non-zeros"}
+DIGITS = {"accuracy": 2, "drop": 2, "hidden_removed": 1, "weights_left": 0, "compression": 1}
+Table = list[list[str]]
+
+
+def reached(rows: pd.DataFrame, target: Mapping[str, float]) -> bool:
+    """Whether the means over the seeds are all within the target."""
+    means = {key: MEASURES[key](rows).mean() for key in target}
+    return all(means[key] <= goal + 1e-9 if key in AT_MOST else means[key] >= goal - 1e-9 for key, goal in target.items())
+
+
+def headlines(results: pd.DataFrame, published: Iterable[Mapping[str, Any]]) -> Table:
+    table = [["recipe", "what goes", "published", "ours: mean ± deviation over the seeds", "seeds", "target", "aimed for"]]
+    for row in published:
+        ours = results[(results["recipe"] == row["recipe"]) & (results["overrides"] == "") & ~results["method"].isin(CONTROLS)]
+        goals = [f"{_goal(row[kind])}: **{'yes' if reached(ours, row[kind]) else 'no'}**" if len(ours) else _goal(row[kind])
+                 for kind in ("reach", "aim")]
+        table.append([f"`{row['recipe']}`", row["what"], row["published"], _ours(ours, row["reach"]), str(len(ours)), *goals])
+    return table
+
+
+def comparison(results: pd.DataFrame) -> Table:
+    """One line a recipe, overrides and method: the priors, and the controls of their sizes."""
+    table = [["recipe, overrides", "method", "seeds", "dense %", "accuracy %", "hidden units", "pixels", "weights", "non-zeros", "MACs",
+              "epochs", "minutes"]]
+    for (recipe, overrides), rows in results.groupby(["recipe", "overrides"], sort=False):
+        methods = sorted(rows["method"].unique(), key=lambda method: (method in CONTROLS, method))
+        for method in methods:
+            group = rows[rows["method"] == method]
+            prior = [other for other in methods if other not in CONTROLS]
+            name = f"{method} at {prior[0]}'s size" if method in CONTROLS else method
+            table.append([f"`{recipe}` {overrides}".strip(), name, str(len(group)),
+                          _mean(group["accuracy_dense"], 2), _mean(group["accuracy"], 2),
+                          f"{_mean(group['hidden_left'])} of {group['hidden_total'].iloc[0]}", _mean(group["inputs_left"]),
+                          f"{_mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}", _mean(group["nonzeros_left"]),
+                          _mean(group["macs_left"]), _mean(group["epochs"]), _mean(group["seconds"] / 60, 1)])
+    return table
+
+
+def filled(page: Path, blocks: Mapping[str, str]) -> None:
+    """Puts each text between its markers in the file `page`. Raises InputError where one has no place."""
+    content = page.read_text()
+    for name, text in blocks.items():
+        pattern = re.compile(rf"(<!-- made: {name} -->\n).*?(<!-- end -->)", re.S)
+        if not pattern.search(content):
+            raise InputError(f"{page.name} has no '<!-- made: {name} -->' with an '<!-- end -->' after it; put both where it belongs")
+        content = pattern.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", content)
+    artifacts.write_bytes(page, content.encode())
+
+
+def markdown(table: Table) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in table]
+    return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])
+
+
+def _ours(rows: pd.DataFrame, target: Mapping[str, float]) -> str:
+    if rows.empty:
+        return "not run"
+    parts = [TEXT[key].format(_mean(MEASURES[key](rows), DIGITS[key])) for key in dict.fromkeys([*target, "accuracy"])]
+    return f"dense {_mean(rows['accuracy_dense'], 2)} %; {', '.join(parts)}"
+
+
+def _goal(target: Mapping[str, float]) -> str:
+    return ", ".join(TEXT[key].format(f"{'≤' if key in AT_MOST else '≥'} {goal:,}") for key, goal in target.items())
+
+
+def _mean(values: pd.Series, digits: int = 0) -> str:
+    deviation = f" ± {values.std():,.{digits}f}" if len(values) > 1 and values.std() > 0 else ""
+    return f"{values.mean():,.{digits}f}{deviation}"
+
+
+def main() -> None:
+    if not RESULTS.is_file():
+        sys.exit(f"error: {RESULTS.relative_to(TOP)} does not exist; run python -m benchmarks.collect")
+    results = pd.read_csv(RESULTS, keep_default_na=False)
+    published = yaml.safe_load(PUBLISHED.read_text())
+    try:
+        filled(PAGE, {"headlines": markdown(headlines(results, published)), "comparison": markdown(comparison(results))})
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(f"{PAGE.relative_to(TOP)} from {len(results)} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""From the metrics of sweeps to the sentences of docs/sweep.md.
+
+    python -m benchmarks.sweeps                           the sentences, from docs/results/*/sweep.json and metrics/sweep.json
+    python -m benchmarks.sweeps --keep fashion-mnist-mlp  first keeps the present sweep as that recipe's in docs/results/"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from benchmarks.recipes import TOP
+from benchmarks.results import filled
+from sparsify.settings import InputError
+
+PAGE, KEPT = TOP / "docs" / "sweep.md", TOP / "docs" / "results"
+FILES = ("metrics/sweep.json", "plots/sweep.csv", "plots/sweep.png", "plots/sweep_speedup.png")
+
+
+def sentences(recipe: str, folder: str, sweep: Mapping[str, Any]) -> str:
+    """The two pictures, where each plateau ends, and what validation would choose.  folder: of the pictures, seen from docs/"""
+    weights, units = sweep["weights"], sweep["units"]
+    chosen, lossless = units["recovered"]["within_drop"], units["recovered"]["lossless"]
+    return f"""![Accuracy against the share removed, {recipe}]({folder}/sweep.png)
+
+Dense {sweep["dense"]["accuracy"]:.2f} %. The plateau of weight pruning reaches {_ends(weights)}; that of unit pruning {_ends(units)}.
+
+{_network("The smallest retrained network within the drop on validation", chosen)}
+{_network("The smallest that loses nothing on validation", lossless)}
+
+![Accuracy against speed-up, {recipe}]({folder}/sweep_speedup.png)
+
+{sweep["seeds"]} seeds; {sweep["device"]}, timed on {sweep["threads"]} thread; torch {sweep["torch"]}; {sweep["seconds"] / 60:.0f} min."""
+
+
+def _ends(curves: Mapping[str, Any]) -> str:
+    ends = [curves[phase]["plateau_percent"] for phase in ("pruned", "recovered")]
+    pruned, recovered = ("nowhere" if end is None else f"{end:g} %" for end in ends)
+    return f"{pruned} as pruned and {recovered} after retraining"
+
+
+def _network(which: str, point: Mapping[str, float]) -> str:
+    if not point:
+        return f"{which}: there is none."
+    return (f"{which} has lost {point['share']:g} % of its units: {point['accuracy']:.2f} ± {point['accuracy_std']:.2f} %\n"
+            f"on the test set, which it runs {point['speedup']:.1f} times as fast.")
+
+
+def present_recipe() -> str:
+    return yaml.safe_load((TOP / "params.yaml").read_text())["recipe_name"]
+
+
+def keep(recipe: str) -> None:
+    if present_recipe() != recipe:
+        raise InputError(f"the present sweep is of {present_recipe()}, not of {recipe}; run dvc exp run -S recipe={recipe} first")
+    if f"<!-- made: {recipe} -->" not in PAGE.read_text():
+        raise InputError(f"{PAGE.name} has no place for {recipe}; put '<!-- made: {recipe} -->' and '<!-- end -->' where it belongs")
+    (KEPT / recipe).mkdir(parents=True, exist_ok=True)
+    for file in FILES:
+        shutil.copy(TOP / file, KEPT / recipe)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", metavar="RECIPE")
+    arguments = parser.parse_args()
+    try:
+        if arguments.keep:
+            keep(arguments.keep)
+        places = {path.parent.name: (path, f"results/{path.parent.name}") for path in sorted(KEPT.glob("*/sweep.json"))}
+        if present_recipe() == "default":
+            places["default"] = TOP / "metrics" / "sweep.json", "../plots"
+        metrics = {recipe: json.loads(path.read_text())["sweep"] for recipe, (path, _) in places.items()}
+        filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(f"{PAGE.relative_to(TOP)}: {', '.join(places)}")
+
+
+if __name__ == "__main__":
+    main()

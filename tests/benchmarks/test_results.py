@@ -1,0 +1,128 @@
+"""From experiments to rows, from rows to tables: every figure against one that was worked out by hand."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks import collect, recipes, results, sweeps
+from sparsify.settings import InputError
+
+COUNTS = dict(zip(collect.COUNTS, (60, 400, 784, 100, 1000, 50, 90, 900), strict=True))
+
+
+def experiment():
+    params = {"recipe_name": "r", "seed": 2, "prior": {"kind": "gate"}, "baseline": {"epochs": 10}, "bayesian": {"train": {"epochs": 20}},
+              "finetune": {"train": {"epochs": 30}}, "controls": {"methods": ["magnitude", "scratch"]}}
+    metrics = {"baseline": {"accuracy": 98.5, "seconds": 1.0}, "bayesian": {"seconds": 2.0},
+               "prune": {**COUNTS, "accuracy_finetuned": 98.0, "seconds": 4.0, "device": "cpu", "torch": "2"},
+               "controls": {"magnitude": {**COUNTS, "hidden_left": 61, "accuracy": 97.0, "epochs": 30, "seconds": 8.0},
+                            "scratch": {**COUNTS, "accuracy": 97.5, "epochs": 60, "seconds": 16.0}}}
+    return params, metrics
+
+
+def table(**columns):
+    rows = max(len(value) for value in columns.values() if isinstance(value, list))
+    base = dict.fromkeys(collect.COLUMNS, 0) | COUNTS | {"recipe": "r", "overrides": "", "method": "gate", "accuracy_dense": 98.5} | columns
+    return pd.DataFrame({key: value if isinstance(value, list) else [value] * rows for key, value in base.items()})
+
+
+def test_an_experiment_gives_its_prior_and_both_controls_with_all_their_epochs_and_seconds():
+    rows = list(collect.rows(*experiment(), "", "abc"))
+    assert [(row["method"], row["accuracy"], row["epochs"], row["seconds"], row["hidden_left"]) for row in rows] == [
+        ("gate", 98.0, 60, 7.0, 60), ("magnitude", 97.0, 40, 9.0, 61), ("scratch", 97.5, 60, 16.0, 60)]
+    assert all(set(row) == set(collect.COLUMNS) for row in rows)
+    assert {(row["recipe"], row["seed"], row["accuracy_dense"], row["commit"]) for row in rows} == {("r", 2, 98.5, "abc")}
+
+
+def test_overrides_are_what_differs_from_the_recipe_and_decides_its_figures():
+    recipe = {"seed": 1, "prior": {"kind": "gate", "beta": 0.5}, "sweep": {"shares": [0]}, "bayesian": {"train": {"epochs": 3, "lr": 1}}}
+    params = {"seed": 2, "prior": {"kind": "mixture", "beta": 0.5}, "sweep": {"shares": [1]}, "bayesian": {"train": {"epochs": 4}},
+              "new": 1}
+    assert collect.overrides(params, recipe) == ["prior.kind=mixture", "bayesian.train.epochs=4", "bayesian.train.lr=null", "new=1"]
+    assert collect.overrides(recipe, recipe) == []
+
+
+def test_a_fingerprint_is_of_what_decides_the_figures_but_for_the_seed():
+    params, _ = experiment()
+    assert collect.fingerprint(params) == collect.fingerprint(params | {"seed": 3, "sweep": {"shares": [1]}})
+    assert collect.fingerprint(params) != collect.fingerprint(params | {"prior": {"kind": "gate", "beta": 2}})
+
+
+def test_an_experiment_counts_if_all_its_stages_ran_with_its_parameters():
+    params = {"seed": 2, "prune": {"inputs": False}, "controls": {"methods": []}}
+    def stage(**ran):
+        return {"params": {"params.yaml": ran}}
+    stages = {"train_baseline": stage(seed=2), "train_bayesian": stage(**{"prune.inputs": False}), "prune": stage(prune={"inputs": False}),
+              "controls": stage(controls={"methods": []})}
+    assert collect.was_run(params, {"stages": stages})
+    assert not collect.was_run(params, {"stages": stages | {"controls": stage(seed=1)}})
+    assert not collect.was_run(params, {"stages": {name: stage for name, stage in stages.items() if name != "prune"}})
+
+
+def test_a_newer_row_takes_the_place_of_its_like_and_all_others_stay():
+    old, new = table(seed=[1, 2], accuracy=[97.0, 97.5]), table(seed=[2, 3], accuracy=[98.0, 98.5])
+    assert collect.merged(old, new)[["seed", "accuracy"]].to_numpy().tolist() == [[1, 97.0], [2, 98.0], [3, 98.5]]
+    assert len(collect.merged(old, new.assign(settings="others"))) == 4
+    assert collect.merged(pd.DataFrame(columns=collect.COLUMNS), new)["seed"].tolist() == [2, 3]
+
+
+def test_rows_of_a_recipe_that_has_changed_or_gone_are_no_longer_current():
+    assert collect._settings("smoke", "prior.beta=2") == collect.fingerprint(recipes.composed("recipe=smoke", "prior.beta=2"))
+    assert collect._settings("smoke", "") != collect._settings("smoke", "prior.beta=2")
+    assert collect._settings("never was", "") == "none"
+
+
+@pytest.mark.parametrize(("target", "expected"), [
+    ({"accuracy": 98.0}, True), ({"accuracy": 98.01}, False), ({"drop": 0.5}, True), ({"drop": 0.49}, False),
+    ({"hidden_removed": 85}, True), ({"hidden_removed": 85.1}, False), ({"weights_left": 100}, True), ({"weights_left": 99}, False),
+    ({"compression": 20}, True), ({"compression": 20.1}, False), ({"accuracy": 98.0, "weights_left": 99}, False)])
+def test_a_target_is_reached_by_the_mean_over_the_seeds(target, expected):
+    assert results.reached(table(accuracy=[97.9, 98.1]), target) is expected
+
+
+def test_headlines_count_the_prior_of_the_recipe_itself_alone():
+    others = [table(accuracy=[99.0], method="scratch"), table(accuracy=[99.0], overrides="prior.beta=1")]
+    rows = pd.concat([table(accuracy=[98.0, 98.2]), *others])
+    row = {"recipe": "r", "what": "units", "published": "p",
+           "reach": {"hidden_removed": 80, "accuracy": 98.1}, "aim": {"accuracy": 99}}
+    published = [row, row | {"recipe": "never run", "reach": {"accuracy": 1}, "aim": {"accuracy": 1}}]
+    _, ours, missing = results.headlines(rows, published)
+    assert ours == ["`r`", "units", "p", "dense 98.50 %; 85.0 % of hidden units removed, accuracy 98.10 ± 0.14 %", "2",
+                    "≥ 80 % of hidden units removed, accuracy ≥ 98.1 %: **yes**", "accuracy ≥ 99 %: **no**"]
+    assert missing[3:] == ["not run", "0", "accuracy ≥ 1 %", "accuracy ≥ 1 %"]
+
+
+def test_comparison_has_a_line_a_method_with_the_controls_last():
+    rows = pd.concat([table(accuracy=[97.0], method="scratch", seconds=120), table(accuracy=[98.0], method="gate", seconds=60)])
+    lines = results.comparison(rows)[1:]
+    assert [(line[1], line[4], line[5], line[11]) for line in lines] == [
+        ("gate", "98.00", "60 of 400", "1.0"), ("scratch at gate's size", "97.00", "60 of 400", "2.0")]
+
+
+def test_a_text_takes_the_place_of_the_one_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- made: a -->\nold\n<!-- end -->\nafter")
+    results.filled(page, {"a": results.markdown([["x", "y"], ["1", "2"]])})
+    assert page.read_text() == "before\n<!-- made: a -->\n\n| x | y |\n| --- | --- |\n| 1 | 2 |\n\n<!-- end -->\nafter"
+    with pytest.raises(InputError, match="made: b"):
+        results.filled(page, {"b": "text"})
+
+
+def test_sentences_of_a_sweep_say_where_the_plateaus_end_and_what_validation_chooses():
+    point = {"share": 80.0, "accuracy": 97.123, "accuracy_std": 0.05, "speedup": 4.24}
+    curves = {"pruned": {"plateau_percent": None}, "recovered": {"plateau_percent": 70.0, "within_drop": point, "lossless": {}}}
+    text = sweeps.sentences("r", "there", {"dense": {"accuracy": 98.5}, "weights": curves, "units": curves, "seeds": 3, "threads": 1,
+                                           "device": "cpu", "torch": "2", "seconds": 90})
+    for claim in ("Dense 98.50 %", "nowhere as pruned and 70 %", "lost 80 % of its units: 97.12 ± 0.05 %", "runs 4.2 times", "2 min.",
+                  "loses nothing on validation: there is none", "](there/sweep.png)"):
+        assert claim in text
+    lossless = {**curves, "recovered": curves["recovered"] | {"lossless": point | {"share": 25.0}}}
+    assert "loses nothing on validation has lost 25 %" in sweeps.sentences(
+        "r", "there", {"dense": {"accuracy": 98.5}, "weights": curves, "units": lossless, "seeds": 3, "threads": 1, "device": "cpu",
+                       "torch": "2", "seconds": 90})
+
+
+def test_every_published_row_names_a_recipe_and_measures_that_are_known():
+    for row in yaml.safe_load(results.PUBLISHED.read_text()):
+        assert (collect.TOP / "conf" / "recipe" / f"{row['recipe']}.yaml").is_file()
+        assert set(row["reach"]) | set(row["aim"]) <= set(results.MEASURES)

@@ -1,0 +1,65 @@
+"""An interrupted training, taken up again, against one that ran through: the same bits."""
+
+import pytest
+import torch
+from torch import nn
+
+from sparsify.bayes.convert import bayesianize
+from sparsify.bayes.objective import negative_elbo, update_priors
+from sparsify.data import Split
+from sparsify.settings import InputError
+from sparsify.training import cross_entropy, fit
+
+TRAIN = Split(torch.randn(40, 2, 6, 6, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3)
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+
+
+def interrupted_at(epoch):
+    """An `evaluate` that is interrupted in that epoch, once."""
+    calls = []
+
+    def evaluate():
+        calls.append(None)
+        if len(calls) == epoch:
+            raise KeyboardInterrupt
+        return {"drawn": torch.rand(()).item()}  # evaluation may draw too
+    return evaluate
+
+
+def trained(settings, evaluate, state=None, kind=None, prior_settings=None):
+    torch.manual_seed(3)
+    model, after_step = network(), lambda: None
+    loss = cross_entropy(model, settings)
+    if kind:
+        model = bayesianize(model, prior_settings(kind=kind), inputs=False)
+        loss, after_step = negative_elbo(model, 40, 0.1, 2.0, 0.0), lambda: update_priors(model)
+    curve = fit(model, TRAIN, loss, settings, evaluate, "test", after_step, state=state)
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in curve], model.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("kind", [None, "mixture", "gate"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_training_taken_up_again_equals_one_that_ran_through(tmp_path, train_settings, prior_settings, optimizer, kind, epoch):
+    settings, state = train_settings(epochs=5, optimizer=optimizer, weight_decay=0.1, input_noise=0.2, augment=True), tmp_path / "state.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(settings, interrupted_at(epoch), state, kind, prior_settings)
+    assert state.exists() == (epoch > 1)
+    again, through = (trained(settings, interrupted_at(None), path, kind, prior_settings) for path in (state, None))
+    assert again[0] == through[0]
+    assert again[1].keys() == through[1].keys() and all(torch.equal(again[1][key], through[1][key]) for key in again[1])
+    assert not state.exists()
+
+
+def test_the_state_of_another_training_or_a_damaged_one_is_refused_by_name(tmp_path, train_settings, prior_settings):
+    state, settings = tmp_path / "state.pt", train_settings(epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        trained(settings, interrupted_at(2), state)
+    with pytest.raises(InputError, match=r"state\.pt is not the state of this training"):
+        trained(settings, interrupted_at(None), state, "gate", prior_settings)
+    state.write_bytes(state.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"state\.pt"):
+        trained(settings, interrupted_at(None), state)
