@@ -22,7 +22,7 @@ from sparsify.bayes import layers
 from sparsify.bayes.convert import bayesian_layers, bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
-from sparsify.training import TrainSettings, cross_entropy, descend, make_optimizer
+from sparsify.training import Batch, TrainSettings, cross_entropy, descend, make_optimizer
 from stages import runtime
 
 INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
@@ -77,12 +77,16 @@ def _network(name: str, width: float, device: torch.device) -> nn.Sequential:
     return models.build(name, INPUTS[name], 10, width).to(device).train()
 
 
+def _batch(images: torch.Tensor, labels: torch.Tensor) -> Batch:
+    return Batch(images, labels, torch.arange(len(labels), device=labels.device), epochs_done=1.0)
+
+
 def _dense(name: str, width: float, images: torch.Tensor, labels: torch.Tensor) -> Step:
     network = _network(name, width, images.device)
-    optimizer, loss = make_optimizer(network, SETTINGS), cross_entropy(network, SETTINGS)
+    optimizer, loss, batch = make_optimizer(network, SETTINGS), cross_entropy(network, SETTINGS), _batch(images, labels)
 
     def step() -> None:
-        descend(optimizer, loss(images, labels, 1.0))
+        descend(optimizer, loss(batch))
     return step
 
 
@@ -93,14 +97,14 @@ def _bayesian(name: str, width: float, images: torch.Tensor, labels: torch.Tenso
     if variant == "plain KL":
         for layer in bayesian_layers(twin).values():
             layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
-    optimizer, loss = make_optimizer(twin, SETTINGS), negative_elbo(twin, N_DATA, 1.0, 0, 0.0)
+    optimizer, loss, batch = make_optimizer(twin, SETTINGS), negative_elbo(twin, N_DATA, 1.0, 0, 0.0), _batch(images, labels)
     if variant == "compiled":
         loss = torch.compile(loss)
     dtype_of = (lambda device_type: torch.float32) if variant == "float32 noise" else layers.fast_dtype
 
     def step() -> None:
         with patch.object(layers, "fast_dtype", dtype_of):
-            descend(optimizer, loss(images, labels, 1.0))
+            descend(optimizer, loss(batch))
         update_priors(twin)
     return step
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +41,17 @@ class TrainSettings(StepSettings):
     epochs: Count
 
 
+class Batch(NamedTuple):
+    """What a loss is taken of."""
+
+    images: Tensor  # (B, C, H, W), moved about and noisy
+    labels: Tensor  # (B,)
+    indices: Tensor  # (B,) where they stand in the training set
+    epochs_done: float  # so far, with their fraction
+
+
 Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per example
-LossFunction = Callable[[Tensor, Tensor, float], Terms]  # (images, labels, epochs done so far) -> terms
+LossFunction = Callable[[Batch], Terms]
 
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
@@ -76,10 +85,10 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         history = []  # stays on the device: reading a value at every step would make a GPU wait
         order = torch.randperm(n, device=device)
         for step in range(min(steps, total_steps - epoch * steps)):
-            batch = order[step * batch_size:(step + 1) * batch_size]
-            images = _perturbed(train.images[batch], settings)
+            indices = order[step * batch_size:(step + 1) * batch_size]
+            batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epoch + step / steps)
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                terms = loss(images, train.labels[batch], epoch + step / steps)
+                terms = loss(batch)
             history.append(descend(optimizer, terms))
             schedule.step()
             after_step()
@@ -106,21 +115,32 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Tensor:
 
 
 def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
-    def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
-        return {"nll": F.cross_entropy(model(images), labels, label_smoothing=settings.label_smoothing)}
+    def loss(batch: Batch) -> Terms:
+        return {"nll": F.cross_entropy(model(batch.images), batch.labels, label_smoothing=settings.label_smoothing)}
     return loss
 
 
-def distillation(student: nn.Module, teacher: nn.Module, settings: StepSettings, share: float, temperature: float) -> LossFunction:
-    """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
-    teacher.eval()
+Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
 
-    def loss(images: Tensor, labels: Tensor, _: float) -> Terms:
-        logits = student(images).float()  # under autocast a CPU would take log_softmax in bfloat16, where shares no longer add up to 1
-        with torch.no_grad():
-            target = (teacher(images).float() / temperature).log_softmax(1)
+
+@torch.no_grad()
+def answers(network: nn.Module, images: Tensor, moving: bool) -> Teacher:
+    """The answers of `network` as a teacher: once for every training image, without noise, unless training moves the images about;
+    each batch is then asked for as it comes (arXiv:2106.05237)."""
+    network.eval()
+    if moving:
+        return torch.no_grad()(lambda batch: network(batch.images))
+    logits = torch.cat([network(some) for some in images.split(1000)])
+    return lambda batch: logits[batch.indices]
+
+
+def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, share: float, temperature: float) -> LossFunction:
+    """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
+    def loss(batch: Batch) -> Terms:
+        logits = student(batch.images).float()  # a CPU's autocast would take log_softmax in bfloat16, where shares do not add up to 1
+        target = (teacher(batch).float() / temperature).log_softmax(1)
         soft = F.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean", log_target=True)
-        hard = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        hard = F.cross_entropy(logits, batch.labels, label_smoothing=settings.label_smoothing)
         return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
     return loss
 

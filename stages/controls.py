@@ -13,6 +13,7 @@ from sparsify.compress import magnitude, masks
 from sparsify.compress.compact import compact
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
+from sparsify.training import answers
 from stages import runtime
 from stages.params import Params
 from stages.recovery import recover
@@ -21,6 +22,7 @@ from stages.recovery import recover
 def controls(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     dense, small = (artifacts.load_model(path).to(runtime.device()) for path in (runtime.BASELINE, runtime.COMPACT))
+    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
     path_epochs = params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
     ways = {"magnitude": (lambda: _cut(dense, small, params.prune.inputs), params.finetune.train.epochs),
             "scratch": (lambda: masks.drawn_anew(small), path_epochs)}
@@ -31,7 +33,7 @@ def controls(params: Params) -> None:
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]
         network = make()
-        recover(network, dense, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), method,
+        recover(network, teacher, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), method,
                 state=runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT))
         figures[method] = {
             **quality(network, dataset.test),

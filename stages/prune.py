@@ -14,6 +14,7 @@ from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
 from sparsify.measure.size import Size, reduction, size
 from sparsify.settings import InputError, build
+from sparsify.training import answers
 from stages import runtime
 from stages.params import Params
 from stages.recovery import recover
@@ -49,7 +50,8 @@ def prune(params: Params) -> None:
     gap = _check_logits(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
 
-    curve = recover(small, dense, dataset, params.finetune, params.finetune.train, "fine-tuning",
+    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
+    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, "fine-tuning",
                     state=runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN))
 
     after = size(small, dataset.input_shape)

@@ -7,12 +7,12 @@ from torch import nn
 from sparsify.compress.masks import hold_zeros
 from sparsify.data import Dataset
 from sparsify.measure.accuracy import accuracy_percent
-from sparsify.training import StepSettings, distillation, fit
+from sparsify.training import StepSettings, Teacher, distillation, fit
 from stages.params import Finetune
 
 
-def recover(small: nn.Sequential, teacher: nn.Sequential, dataset: Dataset, settings: Finetune, train: StepSettings,
-            label: str, **more: Any) -> list[dict[str, float]]:
+def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, label: str,
+            **more: Any) -> list[dict[str, float]]:
     """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `more`."""
     return fit(small, dataset.train, distillation(small, teacher, train, settings.distill, settings.temperature), train,
                lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, label, hold_zeros(small), **more)

@@ -17,6 +17,7 @@ from sparsify.compress.compact import compact
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
+from sparsify.training import Teacher, answers
 from stages import runtime
 from stages.params import Params
 from stages.recovery import recover
@@ -43,9 +44,9 @@ def sweep(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = artifacts.load_model(runtime.BASELINE).to(runtime.device()).eval()
     networks = {(method, share): network for method in METHODS for share, network in _pruned(dense, method, params)}
-    rows = []
+    teacher, rows = answers(dense, dataset.train.images, params.sweep.train.augment), []
     for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
-        rows += [{"method": method, "share": share, **row} for row in _point(network, dense, method, dataset, params)]
+        rows += [{"method": method, "share": share, **row} for row in _point(network, teacher, method, dataset, params)]
 
     torch.set_num_threads(params.benchmark.threads)
     units = {f"{share}": Series(network) for (method, share), network in networks.items() if method == "units"}
@@ -82,7 +83,7 @@ def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple
             yield share, compact(masks.apply(dense, kept), inputs=False)
 
 
-def _point(network: nn.Sequential, dense: nn.Sequential, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
+def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
     """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
     teacher as the Bayesian nets.
 
@@ -94,7 +95,7 @@ def _point(network: nn.Sequential, dense: nn.Sequential, method: str, dataset: d
     for seed in params.sweep.seeds:
         runtime.seed_everything(seed)
         trained = copy.deepcopy(network)
-        recover(trained, dense, dataset, params.finetune, settings, f"{method}, seed {seed}", total_steps=steps)
+        recover(trained, teacher, dataset, params.finetune, settings, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, dataset, recovered=1, seed=seed)
 
 

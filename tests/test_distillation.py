@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from test_training import IMAGES, LABELS, equal, network
+from test_training import BATCH, IMAGES, LABELS, equal, network
 from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
-from sparsify.training import cross_entropy, distillation
+from sparsify.training import Batch, answers, cross_entropy, distillation
 
 
 @pytest.fixture
@@ -18,18 +18,22 @@ def pair():
     return student, teacher
 
 
+def ask(network):
+    return answers(network, IMAGES, moving=False)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_without_a_share_distillation_is_cross_entropy(pair, train_settings, smoothing):
-    terms = distillation(*pair, train_settings(label_smoothing=smoothing), 0.0, 3.0)(IMAGES, LABELS, 0.0)
+    terms = distillation(pair[0], ask(pair[1]), train_settings(label_smoothing=smoothing), 0.0, 3.0)(BATCH)
     logp = pair[0](IMAGES).log_softmax(1)
     expected = -((1 - smoothing) * logp[range(40), LABELS] + smoothing * logp.mean(1)).mean()
     torch.testing.assert_close(sum(terms.values()), expected)
-    torch.testing.assert_close(cross_entropy(pair[0], train_settings(label_smoothing=smoothing))(IMAGES, LABELS, 0.0)["nll"], expected)
+    torch.testing.assert_close(cross_entropy(pair[0], train_settings(label_smoothing=smoothing))(BATCH)["nll"], expected)
 
 
 @pytest.mark.parametrize(("share", "temperature"), [(0.3, 1.0), (0.9, 4.0)])
 def test_the_soft_part_is_the_kl_from_the_teachers_answers(pair, train_settings, share, temperature):
-    terms = distillation(*pair, train_settings(), share, temperature)(IMAGES, LABELS, 0.0)
+    terms = distillation(pair[0], ask(pair[1]), train_settings(), share, temperature)(BATCH)
     student, teacher = (Categorical(logits=model(IMAGES) / temperature) for model in pair)
     torch.testing.assert_close(terms["distillation"], share * temperature**2 * kl_divergence(teacher, student).mean())
     torch.testing.assert_close(terms["nll"], -(1 - share) * pair[0](IMAGES).log_softmax(1)[range(40), LABELS].mean())
@@ -37,18 +41,25 @@ def test_the_soft_part_is_the_kl_from_the_teachers_answers(pair, train_settings,
 
 def test_a_student_equal_to_its_teacher_has_no_soft_part(pair, train_settings):
     student = pair[0]
-    assert distillation(student, copy.deepcopy(student), train_settings(), 0.5, 2.0)(IMAGES, LABELS, 0.0)["distillation"].abs() < 1e-6
+    assert distillation(student, ask(copy.deepcopy(student)), train_settings(), 0.5, 2.0)(BATCH)["distillation"].abs() < 1e-6
 
 
-def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settings):
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settings, moving):
     student, teacher = pair
-    expected = distillation(student, teacher, train_settings(), 0.5, 2.0)(IMAGES, LABELS, 0.0)["distillation"]
+    expected = distillation(student, ask(teacher), train_settings(), 0.5, 2.0)(BATCH)["distillation"]
     before = copy.deepcopy(teacher.state_dict())
-    terms = distillation(student, teacher.train(), train_settings(), 0.5, 2.0)(IMAGES, LABELS, 0.0)
+    terms = distillation(student, answers(teacher.train(), IMAGES, moving), train_settings(), 0.5, 2.0)(BATCH)
     sum(terms.values()).backward()
     torch.testing.assert_close(terms["distillation"], expected)
     assert equal(teacher.state_dict(), before)
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_the_teacher_sees_images_that_move_and_the_clean_ones_else(pair):
+    teacher, shown = pair[1], Batch(-IMAGES[3:5], LABELS[3:5], torch.tensor([3, 4]), 0.0)
+    torch.testing.assert_close(answers(teacher, IMAGES, moving=True)(shown), teacher(-IMAGES)[3:5])
+    torch.testing.assert_close(answers(teacher, IMAGES, moving=False)(shown), teacher(IMAGES)[3:5])
 
 
 def test_distillation_near_its_teacher_has_the_gradient_of_float32_under_autocast(train_settings):
@@ -57,11 +68,11 @@ def test_distillation_near_its_teacher_has_the_gradient_of_float32_under_autocas
     student = copy.deepcopy(teacher)
     with torch.no_grad():
         student[1].weight.mul_(1.1)
-    loss, gradients = distillation(student, teacher, train_settings(), 0.9, 2.0), []
+    loss, gradients = distillation(student, ask(teacher), train_settings(), 0.9, 2.0), []
     for mixed in (False, True):
         student.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            terms = loss(IMAGES, LABELS, 0.0)
+            terms = loss(BATCH)
         assert terms["distillation"].dtype == torch.float32
         terms["distillation"].backward()
         gradients.append(student[1].weight.grad.clone())

@@ -21,7 +21,7 @@ def test_weight_decay_shrinks_weights_alone(train_settings, prior_settings, opti
         model[1].bias.fill_(1)
     before = copy.deepcopy(model)
     train(model, train_settings(optimizer=optimizer, weight_decay=0.5),
-          lambda images, *_: {"nll": sum(0 * parameter.sum() for parameter in model.parameters())})
+          lambda _: {"nll": sum(0 * parameter.sum() for parameter in model.parameters())})
     weights = (model[1].weight, model[4].weight)
     for parameter, old in zip(model.parameters(), before.parameters(), strict=True):
         if any(parameter is weight for weight in weights):

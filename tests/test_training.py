@@ -10,10 +10,10 @@ from torch import nn
 from sparsify import training
 from sparsify.data import Split, crop_and_flip
 from sparsify.settings import InputError
-from sparsify.training import cross_entropy, distillation, fit
+from sparsify.training import Batch, answers, cross_entropy, distillation, fit
 
 IMAGES, LABELS = torch.randn(40, 1, 3, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3
-TRAIN = Split(IMAGES, LABELS)
+TRAIN, BATCH = Split(IMAGES, LABELS), Batch(IMAGES, LABELS, torch.arange(40), epochs_done=0.0)
 
 
 def network():
@@ -78,16 +78,17 @@ def test_training_for_steps_takes_that_many(train_settings, total_steps):
 def test_every_epoch_sees_different_images_in_a_new_order_and_the_progress(train_settings):
     model, seen = network(), []
 
-    def loss(images, labels, epochs_done):
-        seen.append((images, labels, epochs_done))
+    def loss(batch):
+        seen.append(batch)
         assert model.training
-        return {"nll": model(images).sum()}
+        return {"nll": model(batch.images).sum()}
     train(model, train_settings(epochs=2, batch_size=10), loss)
-    assert [progress for *_, progress in seen] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    assert [batch.epochs_done for batch in seen] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
     orders = []
     for epoch in (seen[:4], seen[4:]):
-        orders.append([IMAGES.eq(image).flatten(1).all(1).nonzero().item() for images, *_ in epoch for image in images])
-        assert torch.equal(torch.cat([labels for _, labels, _ in epoch]), LABELS[orders[-1]])
+        orders.append([IMAGES.eq(image).flatten(1).all(1).nonzero().item() for batch in epoch for image in batch.images])
+        assert torch.equal(torch.cat([batch.labels for batch in epoch]), LABELS[orders[-1]])
+        assert torch.cat([batch.indices for batch in epoch]).tolist() == orders[-1]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(40)) and orders[0] != orders[1]
 
 
@@ -95,9 +96,9 @@ def test_every_epoch_sees_different_images_in_a_new_order_and_the_progress(train
 def test_a_broken_loss_names_its_step_and_term(train_settings, value):
     model, calls = network(), []
 
-    def loss(images, labels, _):
+    def loss(batch):
         calls.append(1)
-        return {"nll": model(images).mean(), "kl": torch.tensor(value if len(calls) == 8 else 1.0)}
+        return {"nll": model(batch.images).mean(), "kl": torch.tensor(value if len(calls) == 8 else 1.0)}
     with pytest.raises(InputError, match=f"test stopped: the term kl became {value} at step 8"):
         train(model, train_settings(epochs=5), loss)
     assert len(calls) == 10  # the end of the second epoch of 5 steps
@@ -106,8 +107,8 @@ def test_a_broken_loss_names_its_step_and_term(train_settings, value):
 def test_a_curve_holds_the_mean_of_every_term(train_settings):
     model, terms = network(), []
 
-    def loss(images, labels, _):
-        terms.append({"nll": model(images).square().mean(), "kl": torch.rand(())})
+    def loss(batch):
+        terms.append({"nll": model(batch.images).square().mean(), "kl": torch.rand(())})
         return terms[-1]
     for row, start in zip(train(model, train_settings(epochs=2), loss), (0, 5), strict=True):
         for key in ("nll", "kl"):
@@ -116,7 +117,7 @@ def test_a_curve_holds_the_mean_of_every_term(train_settings):
 
 def test_gradients_do_not_pile_up(train_settings):
     model, gradients = network(), []
-    train(model, train_settings(), lambda *_: {"nll": 3 * model[1].weight.sum()},
+    train(model, train_settings(), lambda _: {"nll": 3 * model[1].weight.sum()},
           after_step=lambda: gradients.append(model[1].weight.grad.clone()))
     assert len(gradients) == 10 and all(gradient.eq(3).all() for gradient in gradients)
 
@@ -134,9 +135,9 @@ def test_input_noise_and_dropout_have_their_size(train_settings):
     model, seen = network(), []
     images = torch.ones(4000, 1, 3, 3)
 
-    def loss(batch, *_):
-        seen.append(batch)
-        return {"nll": model(batch).mean()}
+    def loss(batch):
+        seen.append(batch.images)
+        return {"nll": model(batch.images).mean()}
     for perturbation in ({"input_noise": 0.5}, {"input_dropout": 0.25}):
         settings = train_settings(epochs=1, batch_size=4000, **perturbation)
         fit(model, Split(images, torch.zeros(4000, dtype=torch.long)), loss, settings, dict, "test")
@@ -175,11 +176,11 @@ def test_products_are_in_bfloat16_where_asked_and_where_the_hardware_has_it(trai
 def test_bfloat16_trains_nearly_as_float32(train_settings, monkeypatch, kind):
     monkeypatch.setattr(training, "fast_dtype", lambda _: torch.bfloat16)
     start, results = nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), []
-    teacher = nn.Sequential(nn.Flatten(), nn.Linear(9, 3))
+    teacher = answers(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), IMAGES, moving=False)
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(1)
         model, settings = copy.deepcopy(start), train_settings(precision=precision, epochs=5)
-        loss = distillation(model, teacher, settings, 0.9, 2.0) if kind == "distillation" else cross_entropy(model, settings)
+        loss = cross_entropy(model, settings) if kind == "cross entropy" else distillation(model, teacher, settings, 0.9, 2.0)
         train(model, settings, loss)
         results.append(torch.cat([(parameter - before).flatten() for parameter, before in
                                   zip(model.parameters(), start.parameters(), strict=True)]))

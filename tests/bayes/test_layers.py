@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev
 
-from sparsify.bayes.layers import BayesConv2d, BayesLinear, GatedConv2d, GatedLinear
+from sparsify.bayes.layers import BayesConv2d, BayesLinear, GatedConv2d, GatedLinear, noise_like
 from sparsify.bayes.priors import KINDS
 
 DRAWS = 4000
@@ -54,6 +54,17 @@ def test_evaluation_equals_the_baked_plain_layer(make_twin, plain, x, noise_on):
     baked = twin.bake()
     assert type(baked) is type(plain)
     torch.testing.assert_close(twin(x[None]), baked(x[None]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_noise_is_one_draw_a_value_in_any_layout_and_precision(dtype, layout):
+    values = torch.zeros(20, 30, 5, 7, dtype=dtype).to(memory_format=layout)
+    noise = noise_like(values)
+    assert (noise.shape, noise.stride(), noise.dtype) == (values.shape, values.stride(), dtype)
+    assert abs(noise.double().mean()) < 4 / 21_000**0.5 and abs(noise.double().std() - 1) < 4 / 42_000**0.5
+    for one, other in [(noise[1:], noise[:-1]), (noise[:, 1:], noise[:, :-1]), (noise[..., 1:], noise[..., :-1])]:
+        assert abs((one * other).double().mean()) < 4 / one.numel()**0.5  # neighbours know nothing of one another
 
 
 @every_layer

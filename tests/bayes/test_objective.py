@@ -8,8 +8,10 @@ from torch.distributions import Normal, kl_divergence
 
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
+from sparsify.training import Batch
 
 IMAGES, LABELS = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+BATCH = Batch(IMAGES, LABELS, torch.arange(6), epochs_done=0.0)
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def ard_kl(layer):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("n_data", "beta"), [(1, 1.0), (50, 1.0), (50, 0.3)])
 def test_terms_are_nll_and_kl_per_example(model, n_data, beta, smoothing):
-    terms = negative_elbo(model, n_data, beta, 0.0, smoothing)(IMAGES, LABELS, 0.0)
+    terms = negative_elbo(model, n_data, beta, 0.0, smoothing)(BATCH)
     logp = model(IMAGES).log_softmax(1)
     nll = -((1 - smoothing) * logp[range(6), LABELS] + smoothing * logp.mean(1)).mean()
     kl = beta * (ard_kl(model[0]) + ard_kl(model[2])) / n_data
@@ -37,8 +39,8 @@ def test_terms_are_nll_and_kl_per_example(model, n_data, beta, smoothing):
 
 @pytest.mark.parametrize(("epochs_done", "warmth"), [(0.0, 0.0), (1.0, 0.25), (3.5, 0.875), (4.0, 1.0), (99.0, 1.0)])
 def test_the_kl_warms_up_linearly(model, epochs_done, warmth):
-    full = negative_elbo(model, 10, 2.0, 0.0, 0.0)(IMAGES, LABELS, 0.0)
-    warm = negative_elbo(model, 10, 2.0, 4.0, 0.0)(IMAGES, LABELS, epochs_done)
+    full = negative_elbo(model, 10, 2.0, 0.0, 0.0)(BATCH)
+    warm = negative_elbo(model, 10, 2.0, 4.0, 0.0)(BATCH._replace(epochs_done=epochs_done))
     torch.testing.assert_close(warm["kl"], warmth * full["kl"])
     torch.testing.assert_close(warm["nll"], full["nll"])
 
@@ -47,7 +49,7 @@ def test_training_nll_is_the_mean_over_the_posteriors_weights(prior_settings):
     model = bayesianize(nn.Sequential(nn.Linear(4, 3)), prior_settings(kind="ard", initial_alpha=1.0), True).train()
     layer, labels = model[0], LABELS.repeat(20_000)
     with torch.no_grad():
-        found = negative_elbo(model, 10, 1.0, 0.0, 0.0)(IMAGES.repeat(20_000, 1), labels, 0.0)["nll"]
+        found = negative_elbo(model, 10, 1.0, 0.0, 0.0)(BATCH._replace(images=IMAGES.repeat(20_000, 1), labels=labels))["nll"]
         weights = layer.weight + (layer.log_var / 2).exp() * torch.randn(20_000, *layer.weight.shape)
         logits = (torch.einsum("ni,soi->sno", IMAGES, weights) + layer.bias).flatten(0, 1)
         expected = F.cross_entropy(logits, labels, reduction="none")  # those of one draw are correlated: 20,000 draws count
