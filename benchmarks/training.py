@@ -1,10 +1,11 @@
 """What a Bayesian training step costs beside a dense one: the same data, optimiser and loop, the contenders in turn.
 
     python -m benchmarks.training --threads 1
-    python -m benchmarks.training --model lenet5 --batch-sizes 256 --threads 1
+    python -m benchmarks.training --model lenet5 --precision bfloat16 --batch-sizes 256 --threads 1
 
-Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `compiled`
-has torch.compile on the whole loss. bayesian-torch takes part where it is installed."""
+Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `randn_like`
+draws noise in the precision and layout that it is needed in, `compiled` has torch.compile on the whole loss. bayesian-torch takes part
+where it is installed."""
 
 import argparse
 import time
@@ -22,30 +23,32 @@ from sparsify.bayes import layers
 from sparsify.bayes.convert import bayesian_layers, bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
-from sparsify.training import Batch, TrainSettings, cross_entropy, descend, make_optimizer
+from sparsify.precision import fast_dtype
+from sparsify.training import PRECISIONS, Batch, LossFunction, Terms, TrainSettings, cross_entropy, descend, make_optimizer
 from stages import runtime
 
 INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
 SETTINGS = TrainSettings(epochs=1, batch_size=1, optimizer="adamw", lr=1e-3, weight_decay=0.0, label_smoothing=0.0,
                          input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
 N_DATA = 60000
-VARIANTS = ("plain KL", "float32 noise", "compiled")  # each fast path left out, and one that was not taken
+VARIANTS = ("plain KL", "float32 noise", "randn_like", "compiled")  # each fast path left out, and one that was not taken
 PEER = "bayesian-torch, reparameterised"
 Step = Callable[[], None]
 
 
-def contenders(name: str, width: float, batch_size: int, device: torch.device, only: Collection[str] | None = None) -> dict[str, Step]:
-    images = torch.randn(batch_size, *INPUTS[name], device=device)
-    labels = torch.randint(10, (batch_size,), device=device)
-    bayesian = partial(_bayesian, name, width, images, labels)
-    makers = {"dense": partial(_dense, name, width, images, labels), **{kind: partial(bayesian, kind) for kind in KINDS},
+def contenders(name: str, width: float, batch_size: int, device: torch.device, only: Collection[str] | None = None,
+               precision: str = "float32") -> dict[str, Step]:
+    batch = Batch(torch.randn(batch_size, *INPUTS[name], device=device), torch.randint(10, (batch_size,), device=device),
+                  torch.arange(batch_size, device=device), epochs_done=1.0)
+    bayesian = partial(_bayesian, name, width, batch, precision)
+    makers = {"dense": partial(_dense, name, width, batch, precision), **{kind: partial(bayesian, kind) for kind in KINDS},
               "mixture, indicator neuron": partial(bayesian, "mixture", indicator="neuron"),
               **{f"{kind}, {variant}": partial(bayesian, kind, variant=variant)
                  for kind in ("log_uniform", "mixture") for variant in VARIANTS}}
     if name in models.MLP_WIDTHS:
         makers["gate, pixels too"] = partial(bayesian, "gate", inputs=True)
     if (only is None or PEER in only) and report.optional("bayesian_torch"):
-        makers[PEER] = partial(_bayesian_torch, name, width, images, labels)
+        makers[PEER] = partial(_bayesian_torch, name, width, batch, precision)
     return {contender: make() for contender, make in makers.items() if only is None or contender in only}
 
 
@@ -77,50 +80,53 @@ def _network(name: str, width: float, device: torch.device) -> nn.Sequential:
     return models.build(name, INPUTS[name], 10, width).to(device).train()
 
 
-def _batch(images: torch.Tensor, labels: torch.Tensor) -> Batch:
-    return Batch(images, labels, torch.arange(len(labels), device=labels.device), epochs_done=1.0)
+def _dense(name: str, width: float, batch: Batch, precision: str) -> Step:
+    network = _network(name, width, batch.images.device)
+    return _step(network, cross_entropy(network, SETTINGS), batch, precision)
 
 
-def _dense(name: str, width: float, images: torch.Tensor, labels: torch.Tensor) -> Step:
-    network = _network(name, width, images.device)
-    optimizer, loss, batch = make_optimizer(network, SETTINGS), cross_entropy(network, SETTINGS), _batch(images, labels)
+def _step(network: nn.Module, loss: LossFunction, batch: Batch, precision: str) -> Step:
+    """A step of the loop in sparsify/training.py"""
+    optimizer, device_type = make_optimizer(network, SETTINGS), batch.images.device.type
+    mixed = precision == "bfloat16" and fast_dtype(device_type) is torch.bfloat16
+    network.to(memory_format=torch.channels_last)
 
     def step() -> None:
-        descend(optimizer, loss(batch))
+        with torch.autocast(device_type, torch.bfloat16, enabled=mixed):
+            terms = loss(batch)
+        descend(optimizer, terms)
     return step
 
 
-def _bayesian(name: str, width: float, images: torch.Tensor, labels: torch.Tensor, kind: str, *, indicator: str = "weight",
+def _bayesian(name: str, width: float, batch: Batch, precision: str, kind: str, *, indicator: str = "weight",
               inputs: bool = False, variant: str = "") -> Step:
     settings = PriorSettings(kind, 1.0, "weights", 0.01, indicator, 1e-6)
-    twin = bayesianize(_network(name, width, images.device), settings, inputs)
+    twin = bayesianize(_network(name, width, batch.images.device), settings, inputs)
     if variant == "plain KL":
         for layer in bayesian_layers(twin).values():
             layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
-    optimizer, loss, batch = make_optimizer(twin, SETTINGS), negative_elbo(twin, N_DATA, 1.0, 0, 0.0), _batch(images, labels)
+    loss = negative_elbo(twin, N_DATA, 1.0, 0, 0.0)
     if variant == "compiled":
         loss = torch.compile(loss)
-    dtype_of = (lambda device_type: torch.float32) if variant == "float32 noise" else layers.fast_dtype
+    inner = _step(twin, loss, batch, precision)
+    other = {"float32 noise": {"fast_dtype": lambda device_type: torch.float32}, "randn_like": {"noise_like": torch.randn_like}}
 
     def step() -> None:
-        with patch.object(layers, "fast_dtype", dtype_of):
-            descend(optimizer, loss(batch))
+        with patch.multiple(layers, **other.get(variant, {"fast_dtype": layers.fast_dtype})):
+            inner()
         update_priors(twin)
     return step
 
 
-def _bayesian_torch(name: str, width: float, images: torch.Tensor, labels: torch.Tensor) -> Step:
+def _bayesian_torch(name: str, width: float, batch: Batch, precision: str) -> Step:
     from bayesian_torch.models.dnn_to_bnn import dnn_to_bnn, get_kl_loss
 
-    network = _network(name, width, images.device)
+    network = _network(name, width, batch.images.device)
     dnn_to_bnn(network, {"prior_mu": 0.0, "prior_sigma": 1.0, "posterior_mu_init": 0.0, "posterior_rho_init": -3.0,
                          "type": "Reparameterization", "moped_enable": False})
-    optimizer = make_optimizer(network, SETTINGS)
-
-    def step() -> None:
-        nll = F.cross_entropy(network(images), labels)
-        descend(optimizer, {"nll": nll, "kl": get_kl_loss(network) / N_DATA})
-    return step
+    def loss(batch: Batch) -> Terms:
+        return {"nll": F.cross_entropy(network(batch.images), batch.labels), "kl": get_kl_loss(network) / N_DATA}
+    return _step(network, loss, batch, precision)
 
 
 def _wait() -> None:
@@ -133,6 +139,7 @@ def main() -> None:
     parser.add_argument("--model", choices=INPUTS, default="lenet-300-100")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--give-memory-back", action="store_true", help="leave glibc as it is, to see what keeping memory brings")
     parser.add_argument("--rounds", type=int, default=15)
@@ -146,8 +153,9 @@ def main() -> None:
     print(about)
     results = []
     for batch_size in arguments.batch_sizes:
-        times = milliseconds(contenders(arguments.model, arguments.width, batch_size, runtime.device()), arguments.rounds, arguments.steps)
-        results += rows(times, model=arguments.model, width=arguments.width, batch=batch_size)
+        steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), precision=arguments.precision)
+        times = milliseconds(steps, arguments.rounds, arguments.steps)
+        results += rows(times, model=arguments.model, width=arguments.width, batch=batch_size, precision=arguments.precision)
     print(report.table(results))
     report.write(f"training-{arguments.model}", about, results)
 
