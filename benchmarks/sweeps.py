@@ -33,7 +33,7 @@ Dense {sweep["dense"]["accuracy"]:.2f} %. The plateau of weight pruning reaches 
 
 ![Accuracy against speed-up, {recipe}]({folder}/sweep_speedup.png)
 
-{sweep["seeds"]} seeds; {sweep["device"]}, timed on {sweep["threads"]} thread; torch {sweep["torch"]}; {sweep["seconds"] / 60:.0f} min."""
+{sweep["seeds"]} seeds; {sweep["device"]}, timed on {sweep["threads"]} thread; torch {sweep["torch"]}; {sweep["seconds"]:.0f} s."""
 
 
 def _ends(curves: Mapping[str, Any]) -> str:
