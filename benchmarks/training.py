@@ -157,7 +157,8 @@ def main() -> None:
         times = milliseconds(steps, arguments.rounds, arguments.steps)
         results += rows(times, model=arguments.model, width=arguments.width, batch=batch_size, precision=arguments.precision)
     print(report.table(results))
-    report.write(f"training-{arguments.model}", about, results)
+    suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
+    report.write(f"training-{arguments.model}{suffix}", about, results)
 
 
 if __name__ == "__main__":
