@@ -158,7 +158,7 @@ def make_optimizer(model: nn.Module, settings: StepSettings) -> torch.optim.Opti
 
 def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
     """`kind` without the wrappers around its methods, which import all of torch.compile at their first call: 1.4 s a stage."""
-    methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step")}
+    methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")}
     plain = {name: getattr(method, "__wrapped__", method) for name, method in methods.items()}
     return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
 
