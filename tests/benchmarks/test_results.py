@@ -113,7 +113,7 @@ def test_sentences_of_a_sweep_say_where_the_plateaus_end_and_what_validation_cho
     curves = {"pruned": {"plateau_percent": None}, "recovered": {"plateau_percent": 70.0, "within_drop": point, "lossless": {}}}
     text = sweeps.sentences("r", "there", {"dense": {"accuracy": 98.5}, "weights": curves, "units": curves, "seeds": 3, "threads": 1,
                                            "device": "cpu", "torch": "2", "seconds": 90})
-    for claim in ("Dense 98.50 %", "nowhere as pruned and 70 %", "lost 80 % of its units: 97.12 ± 0.05 %", "runs 4.2 times", "2 min.",
+    for claim in ("Dense 98.50 %", "nowhere as pruned and 70 %", "lost 80 % of its units: 97.12 ± 0.05 %", "runs 4.2 times", " 90 s.",
                   "loses nothing on validation: there is none", "](there/sweep.png)"):
         assert claim in text
     lossless = {**curves, "recovered": curves["recovered"] | {"lossless": point | {"share": 25.0}}}
