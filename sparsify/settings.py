@@ -30,6 +30,7 @@ PositiveInt = Annotated[int, Check("a whole number >= 1", lambda v: v >= 1)]
 NonNegative = Annotated[float, Check("a number >= 0", lambda v: v >= 0)]
 Positive = Annotated[float, Check("a number > 0", lambda v: v > 0)]
 Fraction = Annotated[float, Check("a number from 0 up to, but not including, 1", lambda v: 0 <= v < 1)]
+NOT_EMPTY = Check("a list that is not empty, as in [1, 64]", bool)
 
 
 def build(cls: type, mapping: Any, where: str = "") -> Any:
@@ -55,18 +56,18 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     """`value` if it fits the type hint: int, float, str, bool, a dataclass, X | None, tuple[X, ...] or Annotated[X, Check]."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        value = _value(arguments[0], value, where)
+        fitting = _value(arguments[0], value, where)
         for check in arguments[1:]:
-            if not check.test(value):
+            if not check.test(fitting):
                 raise InputError(f"{where} is {value!r}; it has to be {check.allowed}")
-        return value
+        return fitting
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _value(arguments[0], value, where)
     if dataclasses.is_dataclass(hint):
         return build(hint, value, where)
     if origin is tuple:
-        if not isinstance(value, list | tuple) or not value:
-            raise InputError(f"{where} is {value!r}; it has to be a list that is not empty, as in [1, 64]")
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{where} is {value!r}; it has to be a list, as in [1, 64]")
         return tuple(_value(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
     if hint is float and type(value) is int:
         return float(value)

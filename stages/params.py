@@ -9,7 +9,7 @@ import yaml
 from sparsify import datasets, models
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress.magnitude import SCOPES
-from sparsify.settings import Check, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
+from sparsify.settings import NOT_EMPTY, Check, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
 from sparsify.training import StepSettings, TrainSettings
 
 CONTROLS = ("magnitude", "scratch")
@@ -57,16 +57,16 @@ class Controls:
 
 @dataclass(frozen=True)
 class Benchmark:
-    batch_sizes: tuple[PositiveInt, ...]
+    batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     repeats: PositiveInt
     threads: PositiveInt
 
 
 @dataclass(frozen=True)
 class Sweep:
-    shares: tuple[Share, ...]  # percent of the weights, or of the units, that go
+    shares: Annotated[tuple[Share, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
-    seeds: tuple[Seed, ...]  # of the retraining; the baseline stays
+    seeds: Annotated[tuple[Seed, ...], NOT_EMPTY]  # of the retraining; the baseline stays
     weight_steps: Count  # of retraining with the masks held
     unit_steps: Count
     max_accuracy_drop: NonNegative  # points of accuracy: how far the plateau reaches

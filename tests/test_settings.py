@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, build, one_of
+from sparsify.settings import NOT_EMPTY, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, build, one_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,12 @@ class Outer:
     skipped: Count
     flag: bool
     limit: float | None
-    sizes: tuple[PositiveInt, ...]
+    sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
+    extras: tuple[PositiveInt, ...]
     inner: Inner
 
 
-GOOD = {"name": "left", "steps": 1, "skipped": 0, "flag": False, "limit": None, "sizes": [1, 64],
+GOOD = {"name": "left", "steps": 1, "skipped": 0, "flag": False, "limit": None, "sizes": [1, 64], "extras": [],
         "inner": {"rate": 1, "share": 0.5, "noise": 0.0}}
 
 
@@ -47,7 +48,7 @@ def message(mapping: object, where: str = "") -> str:
 
 def test_good_values_arrive_as_they_are():
     settings = build(Outer, GOOD)
-    assert settings == Outer("left", 1, 0, False, None, (1, 64), Inner(1.0, 0.5, 0.0))
+    assert settings == Outer("left", 1, 0, False, None, (1, 64), (), Inner(1.0, 0.5, 0.0))
     assert type(settings.inner.rate) is float
 
 

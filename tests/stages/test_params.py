@@ -112,10 +112,15 @@ def test_bad_value_is_named_with_its_key_and_what_is_allowed(key, value, allowed
     assert allowed in said
 
 
+def test_controls_may_be_left_out(path):
+    put(path, "controls.methods", [])
+    assert params.load(path).controls.methods == ()
+
+
 @pytest.mark.parametrize("share", [100, -1])
 def test_a_share_that_leaves_nothing_or_adds_is_refused(share, path):
     put(path, "sweep.shares", [0, share])
-    assert message(path) == f"sweep.shares[1] is {float(share)}; it has to be a number from 0 up to, but not including, 100"
+    assert message(path) == f"sweep.shares[1] is {share}; it has to be a number from 0 up to, but not including, 100"
 
 
 def test_number_without_a_dot_is_text_in_yaml_and_the_error_says_how_to_write_it(path):
