@@ -105,7 +105,7 @@ def _bayesian(name: str, width: float, batch: Batch, precision: str, kind: str, 
     if variant == "plain KL":
         for layer in bayesian_layers(twin).values():
             layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
-    loss = negative_elbo(twin, N_DATA, 1.0, 0, 0.0)
+    loss = negative_elbo(twin, cross_entropy(twin, SETTINGS), N_DATA, 1.0, 0)
     if variant == "compiled":
         loss = torch.compile(loss)
     inner = _step(twin, loss, batch, precision)

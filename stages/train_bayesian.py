@@ -11,7 +11,7 @@ from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import unit_costs, weight_costs
-from sparsify.training import fit
+from sparsify.training import answers, cross_entropy, distillation, fit
 from stages import runtime
 from stages.params import Params
 
@@ -26,9 +26,13 @@ def train_bayesian(params: Params) -> None:
         dense = artifacts.load_model(runtime.BASELINE, description)
     model = bayesianize(dense, params.prior, params.prune.inputs, _costs(dense, params, dataset)).to(runtime.device())
 
-    loss = negative_elbo(model, len(dataset.train.labels), params.prior.beta, params.bayesian.kl_warmup_epochs,
-                         params.bayesian.train.label_smoothing)
-    curve = fit(model, dataset.train, loss, params.bayesian.train,
+    train, share = params.bayesian.train, params.bayesian.distill
+    data_loss = cross_entropy(model, train)
+    if share:
+        teacher = answers(artifacts.load_model(runtime.BASELINE, description).to(runtime.device()), dataset.train.images, train.augment)
+        data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
+    loss = negative_elbo(model, data_loss, len(dataset.train.labels), params.prior.beta, params.bayesian.kl_warmup_epochs)
+    curve = fit(model, dataset.train, loss, train,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, f"bayesian ({params.prior.kind})",
                 after_step=lambda: update_priors(model),
                 state=runtime.training_state("bayesian", params, runtime.DATASET, runtime.BASELINE))

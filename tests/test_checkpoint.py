@@ -32,10 +32,11 @@ def interrupted_at(epoch):
 def trained(settings, evaluate, state=None, kind=None, prior_settings=None):
     torch.manual_seed(3)
     model, after_step = network(), lambda: None
+    if kind:
+        model, after_step = bayesianize(model, prior_settings(kind=kind), inputs=False), lambda: update_priors(model)
     loss = cross_entropy(model, settings)
     if kind:
-        model = bayesianize(model, prior_settings(kind=kind), inputs=False)
-        loss, after_step = negative_elbo(model, 40, 0.1, 2.0, 0.0), lambda: update_priors(model)
+        loss = negative_elbo(model, loss, 40, 0.1, 2.0)
     curve = fit(model, TRAIN, loss, settings, evaluate, "test", after_step, state=state)
     return [{key: value for key, value in row.items() if key != "seconds"} for row in curve], model.state_dict()
 

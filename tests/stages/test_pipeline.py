@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -110,6 +111,11 @@ def test_every_artifact_is_there_and_locked(clone, mixed):
 @pytest.mark.parametrize(("model", "stage", "key"), [("baseline", "baseline", "accuracy"), ("compact", "prune", "accuracy_finetuned")])
 def test_saved_network_has_the_accuracy_in_its_metrics(model, stage, key, clone, mixed):
     assert accuracy(clone, model) == pytest.approx(clone.metrics(stage)[key], abs=0.11)  # one of 1,000 images may be a tie
+
+
+def test_the_bayesian_network_learns_from_labels_and_from_the_dense_ones_answers(clone, mixed):
+    curve = pd.read_csv(clone.root / "plots" / "bayesian_curve.csv")
+    assert (curve[["nll", "distillation", "kl"]] > 0).all(axis=None)
 
 
 def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
