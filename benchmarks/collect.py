@@ -23,6 +23,8 @@ from dvc.utils.serialize import parse_yaml  # which reads 1e-06, as DVC writes i
 from benchmarks import recipes
 from benchmarks.recipes import TOP
 from sparsify import artifacts
+from sparsify.settings import InputError, build
+from stages.params import Params
 from stages.runtime import METRICS
 
 RESULTS = TOP / METRICS / "results.csv"
@@ -35,19 +37,20 @@ UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not d
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:
-    """The rows of one experiment.  metrics: by stage; changed: its overrides; commit: the one it started from"""
+    """The rows of one experiment.  metrics: by stage; changed: its overrides; commit: the one it started from
+
+    Raises InputError for parameters that the present code would not take."""
+    settings = build(Params, params)
     baseline, bayesian, prune = (metrics[stage] for stage in ("baseline", "bayesian", "prune"))
-    shared = {"recipe": params["recipe_name"], "seed": params["seed"], "accuracy_dense": baseline["accuracy"], "device": prune["device"],
+    shared = {"recipe": settings.recipe_name, "seed": settings.seed, "accuracy_dense": baseline["accuracy"], "device": prune["device"],
               "torch": prune["torch"], "commit": commit, "settings": fingerprint(params), "overrides": changed}
-    dense_epochs = params["baseline"]["epochs"]
-    path_epochs = dense_epochs + params["bayesian"]["train"]["epochs"] + params["finetune"]["train"]["epochs"]
     yield shared | {key: prune[key] for key in COUNTS} | {
-        "method": params["prior"]["kind"], "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs,
+        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": settings.path_epochs,
         "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
-    for method in params["controls"]["methods"]:
+    for method in settings.controls.methods:
         control, from_dense = metrics["controls"][method], method == "magnitude"
         yield shared | {key: control[key] for key in COUNTS} | {
-            "method": method, "accuracy": control["accuracy"], "epochs": control["epochs"] + from_dense * dense_epochs,
+            "method": method, "accuracy": control["accuracy"], "epochs": control["epochs"] + from_dense * settings.baseline.epochs,
             "seconds": control["seconds"] + from_dense * baseline["seconds"]}
 
 
@@ -119,7 +122,10 @@ def main() -> None:
             continue
         changed = overrides(params, recipes.composed(f"recipe={name}"))
         metrics = {stage: json.loads(_git("show", f"{revision}:metrics/{stage}.json"))[stage] for stage in STAGES}
-        found += rows(params, metrics, " ".join(changed), _git("rev-parse", "--short", f"{revision}^").strip())
+        try:
+            found += rows(params, metrics, " ".join(changed), _git("rev-parse", "--short", f"{revision}^").strip())
+        except InputError as error:
+            print(f"left out: {revision[:7]}, {name}, whose parameters are those of other code: {error}")
     old = pd.read_csv(RESULTS, keep_default_na=False) if RESULTS.is_file() else pd.DataFrame(columns=COLUMNS)
     table = merged(old, pd.DataFrame(found, columns=COLUMNS))
     current = np.array([row.settings == _settings(row.recipe, row.overrides) for row in table.itertuples()], dtype=bool)

@@ -23,9 +23,8 @@ def controls(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     dense, small = (artifacts.load_model(path).to(runtime.device()) for path in (runtime.BASELINE, runtime.COMPACT))
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    path_epochs = params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
     ways = {"magnitude": (lambda: _cut(dense, small, params.prune.inputs), params.finetune.train.epochs),
-            "scratch": (lambda: masks.drawn_anew(small), path_epochs)}
+            "scratch": (lambda: masks.drawn_anew(small), params.path_epochs)}
 
     figures = {}
     for method in params.controls.methods:

@@ -11,8 +11,8 @@ COUNTS = dict(zip(collect.COUNTS, (60, 400, 784, 100, 1000, 50, 90, 900), strict
 
 
 def experiment():
-    params = {"recipe_name": "r", "seed": 2, "prior": {"kind": "gate"}, "baseline": {"epochs": 10}, "bayesian": {"train": {"epochs": 20}},
-              "finetune": {"train": {"epochs": 30}}, "controls": {"methods": ["magnitude", "scratch"]}}
+    params = recipes.composed("recipe=smoke", "seed=2", "prior.kind=gate", "baseline.epochs=10", "bayesian.train.epochs=20",
+                              "finetune.train.epochs=30")
     metrics = {"baseline": {"accuracy": 98.5, "seconds": 1.0}, "bayesian": {"seconds": 2.0},
                "prune": {**COUNTS, "accuracy_finetuned": 98.0, "seconds": 4.0, "device": "cpu", "torch": "2"},
                "controls": {"magnitude": {**COUNTS, "hidden_left": 61, "accuracy": 97.0, "epochs": 30, "seconds": 8.0},
@@ -31,7 +31,14 @@ def test_an_experiment_gives_its_prior_and_both_controls_with_all_their_epochs_a
     assert [(row["method"], row["accuracy"], row["epochs"], row["seconds"], row["hidden_left"]) for row in rows] == [
         ("gate", 98.0, 60, 7.0, 60), ("magnitude", 97.0, 40, 9.0, 61), ("scratch", 97.5, 60, 16.0, 60)]
     assert all(set(row) == set(collect.COLUMNS) for row in rows)
-    assert {(row["recipe"], row["seed"], row["accuracy_dense"], row["commit"]) for row in rows} == {("r", 2, 98.5, "abc")}
+    assert {(row["recipe"], row["seed"], row["accuracy_dense"], row["commit"]) for row in rows} == {("smoke", 2, 98.5, "abc")}
+
+
+def test_an_experiment_of_other_code_has_no_rows():
+    params, metrics = experiment()
+    del params["bayesian"]["distill"]
+    with pytest.raises(InputError, match=r"bayesian\.distill is missing"):
+        list(collect.rows(params, metrics, "", "abc"))
 
 
 def test_overrides_are_what_differs_from_the_recipe_and_decides_its_figures():
