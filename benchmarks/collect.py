@@ -25,6 +25,7 @@ from benchmarks.recipes import TOP
 from sparsify import artifacts
 from sparsify.settings import InputError, build
 from stages.params import Params
+from stages.recovery import path_epochs
 from stages.runtime import METRICS
 
 RESULTS = TOP / METRICS / "results.csv"
@@ -33,6 +34,8 @@ COUNTS = ["hidden_left", "hidden_total", "inputs_left", "weights_left", "weights
 COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
            "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
 STAGES = {"baseline": "train_baseline", "bayesian": "train_bayesian", "prune": "prune", "controls": "controls"}  # by what they measure
+# Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
+LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0}}
 UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
 
 
@@ -45,7 +48,7 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
     shared = {"recipe": settings.recipe_name, "seed": settings.seed, "accuracy_dense": baseline["accuracy"], "device": prune["device"],
               "torch": prune["torch"], "commit": commit, "settings": fingerprint(params), "overrides": changed}
     yield shared | {key: prune[key] for key in COUNTS} | {
-        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": settings.path_epochs,
+        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs(settings),
         "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
     for method in settings.controls.methods:
         control, from_dense = metrics["controls"][method], method == "magnitude"
@@ -57,7 +60,14 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
 def fingerprint(params: Mapping[str, Any]) -> str:
     """The same for two experiments whose figures differ by their seed alone."""
     deciding = {key: value for key, value in params.items() if key not in UNRELATED}
+    for section, keys in LATER.items():
+        deciding[section] = {key: value for key, value in deciding[section].items() if key not in keys or value != keys[key]}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
+    """`params` of an experiment of before, with the keys that came later."""
+    return {**params, **{section: {**keys, **params[section]} for section, keys in LATER.items()}}
 
 
 def overrides(params: Mapping[str, Any], recipe: Mapping[str, Any], where: str = "") -> list[str]:
@@ -120,6 +130,7 @@ def main() -> None:
         if not was_run(params, lock) or _settings(name, "") == "none":
             print(f"left out: {revision[:7]}, {name}, which was not run up to controls, or is no recipe here")
             continue
+        params = brought_up(params)
         changed = overrides(params, recipes.composed(f"recipe={name}"))
         metrics = {stage: json.loads(_git("show", f"{revision}:metrics/{stage}.json"))[stage] for stage in STAGES}
         try:

@@ -16,7 +16,7 @@ from sparsify.measure.size import reduction, size
 from sparsify.training import answers
 from stages import runtime
 from stages.params import Params
-from stages.recovery import recover
+from stages.recovery import path_epochs, recover
 
 
 def controls(params: Params) -> None:
@@ -24,7 +24,7 @@ def controls(params: Params) -> None:
     dense, small = (artifacts.load_model(path).to(runtime.device()) for path in (runtime.BASELINE, runtime.COMPACT))
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
     ways = {"magnitude": (lambda: _cut(dense, small, params.prune.inputs), params.finetune.train.epochs),
-            "scratch": (lambda: masks.drawn_anew(small), params.path_epochs)}
+            "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
 
     figures = {}
     for method in params.controls.methods:

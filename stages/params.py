@@ -91,11 +91,6 @@ class Params:
     benchmark: Benchmark
     sweep: Sweep
 
-    @property
-    def path_epochs(self) -> int:
-        """Of all the training that leads to the small network."""
-        return self.baseline.epochs + self.bayesian.train.epochs + self.finetune.train.epochs
-
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Raises InputError, which names the key, for anything that cannot be used."""

@@ -8,7 +8,12 @@ from sparsify.compress.masks import hold_zeros
 from sparsify.data import Dataset
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.training import StepSettings, Teacher, distillation, fit
-from stages.params import Finetune
+from stages.params import Finetune, Params
+
+
+def path_epochs(params: Params) -> int:
+    """Of all the training that leads to the small network."""
+    return params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
 
 
 def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, label: str,

@@ -10,7 +10,7 @@ def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: 
     """A loss with the terms of `data_loss`, which asks `model`, and kl, in nats per example.
 
     Over the first `warmup_epochs` the KL grows from nothing to `beta`. With cross-entropy for `data_loss` this is the ELBO of the
-    labels; with distillation, of a teacher's answers, which say more about each image than its label does."""
+    labels; with distillation the labels give way to a teacher's answers, and it is a bound no more."""
     layers = list(bayesian_layers(model).values())
 
     def loss(batch: Batch) -> Terms:

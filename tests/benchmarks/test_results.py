@@ -36,9 +36,18 @@ def test_an_experiment_gives_its_prior_and_both_controls_with_all_their_epochs_a
 
 def test_an_experiment_of_other_code_has_no_rows():
     params, metrics = experiment()
-    del params["bayesian"]["distill"]
-    with pytest.raises(InputError, match=r"bayesian\.distill is missing"):
+    del params["prior"]["beta"]
+    with pytest.raises(InputError, match=r"prior\.beta is missing"):
         list(collect.rows(params, metrics, "", "abc"))
+
+
+def test_an_experiment_from_before_a_key_came_is_one_with_the_key_at_rest():
+    params, _ = experiment()
+    params["bayesian"]["distill"] = 0.0  # the smoke recipe has it on
+    before = params | {"bayesian": {key: value for key, value in params["bayesian"].items() if key not in ("distill", "temperature")}}
+    assert collect.brought_up(before) == params
+    assert collect.fingerprint(before) == collect.fingerprint(params)
+    assert collect.fingerprint(before) != collect.fingerprint(params | {"bayesian": params["bayesian"] | {"distill": 0.5}})
 
 
 def test_overrides_are_what_differs_from_the_recipe_and_decides_its_figures():
