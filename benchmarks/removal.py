@@ -73,6 +73,7 @@ def rows_of(kind: str, width: float, ways: dict[str, Callable], repeats: int) ->
         removal, passes = report.spread([1e3 * each for each in seconds[way]], 3), report.spread(latency[way], 3)
         rows.append({"network": kind, "parameters": parameters, "way": way, "removal ms": removal["median"], "q25": removal["q25"],
                      "q75": removal["q75"], f"latency ms, batch {LATENCY_BATCH}": passes["median"],
+                     "latency q25": passes["q25"], "latency q75": passes["q75"],
                      "latency before": report.spread(latency["before"], 3)["median"]})
     return rows
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.scaling --threads 1
 
-Each point of memory is measured in a process of its own, as the peak of memory cannot be taken back; time in turns, dense and Bayesian."""
+Each point of memory is measured in a process of its own, above what a first step of a tiny network leaves there; time in turns, over all
+points and contenders, so that a machine that slows down does so for all of them."""
 
 import argparse
 import json
@@ -16,22 +17,29 @@ from matplotlib.ticker import NullFormatter
 
 from benchmarks import report
 from benchmarks.training import contenders, milliseconds
+from benchmarks.training import rows as training_rows
 from stages import runtime
 
 KINDS = ("dense", "gate", "gaussian", "log_uniform", "mixture")
 
 
-def measure(width: float, batch_size: int, rounds: int) -> list[dict]:
-    """One row a contender, in this process: the milliseconds of a step."""
-    steps = contenders("lenet-300-100", width, batch_size, runtime.device())
-    times = milliseconds({kind: steps[kind] for kind in KINDS}, rounds, per_round=3)
-    weights = round(784 * 300 * width + 30000 * width**2 + 1000 * width)
-    return [{"step": kind, "width": width, "batch": batch_size, "weights": weights,
-             **{f"ms_{key}": value for key, value in report.spread(times[kind]).items()}} for kind in KINDS]
+Point = tuple[str, float, int]  # what grows, the width, the batch
+
+
+def measure(points: list[Point], rounds: int) -> list[dict]:
+    """One row a point and contender, in this process: the milliseconds of a step, and how many times the dense one."""
+    steps = {(point, kind): step for point in points
+             for kind, step in contenders("lenet-300-100", point[1], point[2], runtime.device(), KINDS).items()}
+    times = milliseconds(steps, rounds, per_round=3)
+    return [row for growing, width, batch_size in points for row in training_rows(
+        {kind: times[(growing, width, batch_size), kind] for kind in KINDS}, growing=growing, width=width, batch=batch_size,
+        weights=round(784 * 300 * width + 30000 * width**2 + 1000 * width))]
 
 
 def peak_mib(width: float, batch_size: int, kind: str) -> float:
-    """What three steps of one contender take at most, in this process and above what it started with."""
+    """What three steps of one contender take at most, in this process and above what a tiny network of its kind left behind."""
+    contenders("lenet-300-100", 0.02, 1, runtime.device(), (kind,))[kind]()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far
     start = _resident("VmRSS")
     step = contenders("lenet-300-100", width, batch_size, runtime.device(), (kind,))[kind]
     for _ in range(3):
@@ -45,6 +53,14 @@ def _resident(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
+def exponents(rows: list[dict]) -> dict[tuple[str, str, str], float]:
+    """By what grows, contender and column: the slope in logarithms."""
+    lines = {(growing, kind): [row for row in rows if (row["growing"], row["step"]) == (growing, kind)]
+             for growing in ("weights", "batch") for kind in KINDS}
+    return {(*key, column): round(report.exponent([row[key[0]] for row in line], [row[column] for row in line]), 2)
+            for key, line in lines.items() for column in ("ms_median", "peak_mib")}
+
+
 def picture(rows: list[dict]) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     columns = {"ms_median": "ms a step", "peak_mib": "peak memory, MiB"}
@@ -52,8 +68,8 @@ def picture(rows: list[dict]) -> Figure:
         for axes, (column, label) in zip(row_of_axes, columns.items(), strict=True):
             for kind in KINDS:
                 line = [row for row in rows if row["step"] == kind and row["growing"] == growing]
-                sizes, values = [row[growing] for row in line], [row[column] for row in line]
-                axes.loglog(sizes, values, "o-", markersize=4, label=f"{kind}, exponent {report.exponent(sizes, values):.2f}")
+                axes.loglog([row[growing] for row in line], [row[column] for row in line], "o-", markersize=4,
+                            label=f"{kind}, exponent {exponents(rows)[growing, kind, column]:.2f}")
             axes.set(xlabel=what, ylabel=label)
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3)
@@ -76,18 +92,17 @@ def main() -> None:
     if arguments.peak_of:
         print(json.dumps(peak_mib(arguments.widths[0], arguments.batch_size, arguments.peak_of)))
         return
-    points = [("weights", width, arguments.batch_size) for width in arguments.widths]
+    points: list[Point] = [("weights", width, arguments.batch_size) for width in arguments.widths]
     points += [("batch", arguments.widths[0], batch_size) for batch_size in arguments.batch_sizes]
-    rows = []
-    for growing, width, batch_size in points:
-        for row in measure(width, batch_size, arguments.rounds):
-            command = [sys.executable, "-m", "benchmarks.scaling", "--widths", str(width), "--batch-size", str(batch_size),
-                       "--threads", str(arguments.threads), "--peak-of", row["step"]]
-            peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-            rows.append({"growing": growing, **row, "peak_mib": round(peak, 1)})
     about = report.provenance(threads=torch.get_num_threads(), rounds=arguments.rounds)
-    print(about)
-    print(report.table(rows))
+    rows = measure(points, arguments.rounds)
+    for row in rows:
+        command = [sys.executable, "-m", "benchmarks.scaling", "--widths", str(row["width"]), "--batch-size", str(row["batch"]),
+                   "--threads", str(arguments.threads), "--peak-of", row["step"]]
+        peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        row["peak_mib"] = round(peak, 1)
+    about["exponents"] = {", ".join(key): value for key, value in exponents(rows).items()}
+    print(about, report.table(rows), sep="\n")
     report.write("scaling", about, rows)
     picture(rows).savefig(report.RESULTS / "scaling.png", dpi=100)
 

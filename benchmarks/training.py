@@ -4,8 +4,9 @@
     python -m benchmarks.training --model lenet5 --precision bfloat16 --batch-sizes 256 --threads 1
 
 Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `randn_like`
-draws noise in the precision and layout that it is needed in, `compiled` has torch.compile on the whole loss. bayesian-torch takes part
-where it is installed."""
+draws noise in the precision and layout that it is needed in, `compiled` has torch.compile on the whole loss: on the hand-written form, and
+on the plain one. bayesian-torch takes part where it is installed: reparameterised, one draw of the weights a batch, and Flipout, which
+tells the examples apart as local reparameterisation does."""
 
 import argparse
 import time
@@ -31,8 +32,8 @@ INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28
 SETTINGS = TrainSettings(epochs=1, batch_size=1, optimizer="adamw", lr=1e-3, weight_decay=0.0, label_smoothing=0.0,
                          input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
 N_DATA = 60000
-VARIANTS = ("plain KL", "float32 noise", "randn_like", "compiled")  # each fast path left out, and one that was not taken
-PEER = "bayesian-torch, reparameterised"
+VARIANTS = ("plain KL", "float32 noise", "randn_like", "compiled", "plain KL, randn_like, compiled")
+PEERS = {"bayesian-torch, reparameterised": "Reparameterization", "bayesian-torch, Flipout": "Flipout"}
 Step = Callable[[], None]
 
 
@@ -47,8 +48,8 @@ def contenders(name: str, width: float, batch_size: int, device: torch.device, o
                  for kind in ("log_uniform", "mixture") for variant in VARIANTS}}
     if name in models.MLP_WIDTHS:
         makers["gate, pixels too"] = partial(bayesian, "gate", inputs=True)
-    if (only is None or PEER in only) and report.optional("bayesian_torch"):
-        makers[PEER] = partial(_bayesian_torch, name, width, batch, precision)
+    if (only is None or not PEERS.keys().isdisjoint(only)) and report.optional("bayesian_torch"):
+        makers |= {peer: partial(_bayesian_torch, name, width, batch, precision, kind) for peer, kind in PEERS.items()}
     return {contender: make() for contender, make in makers.items() if only is None or contender in only}
 
 
@@ -102,28 +103,31 @@ def _bayesian(name: str, width: float, batch: Batch, precision: str, kind: str, 
               inputs: bool = False, variant: str = "") -> Step:
     settings = PriorSettings(kind, 1.0, "weights", 0.01, indicator, 1e-6)
     twin = bayesianize(_network(name, width, batch.images.device), settings, inputs)
-    if variant == "plain KL":
+    parts = variant.split(", ")
+    if "plain KL" in parts:
         for layer in bayesian_layers(twin).values():
             layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
     loss = negative_elbo(twin, cross_entropy(twin, SETTINGS), N_DATA, 1.0, 0)
-    if variant == "compiled":
+    if "compiled" in parts:
         loss = torch.compile(loss)
     inner = _step(twin, loss, batch, precision)
-    other = {"float32 noise": {"fast_dtype": lambda device_type: torch.float32}, "randn_like": {"noise_like": torch.randn_like}}
+    dtype = (lambda device_type: torch.float32) if "float32 noise" in parts else layers.fast_dtype
+    noise_like = torch.randn_like if "randn_like" in parts else layers.noise_like
 
     def step() -> None:
-        with patch.multiple(layers, **other.get(variant, {"fast_dtype": layers.fast_dtype})):
+        with patch.multiple(layers, fast_dtype=dtype, noise_like=noise_like):
             inner()
         update_priors(twin)
     return step
 
 
-def _bayesian_torch(name: str, width: float, batch: Batch, precision: str) -> Step:
+def _bayesian_torch(name: str, width: float, batch: Batch, precision: str, kind: str) -> Step:
     from bayesian_torch.models.dnn_to_bnn import dnn_to_bnn, get_kl_loss
 
     network = _network(name, width, batch.images.device)
     dnn_to_bnn(network, {"prior_mu": 0.0, "prior_sigma": 1.0, "posterior_mu_init": 0.0, "posterior_rho_init": -3.0,
-                         "type": "Reparameterization", "moped_enable": False})
+                         "type": kind, "moped_enable": False})
+
     def loss(batch: Batch) -> Terms:
         return {"nll": F.cross_entropy(network(batch.images), batch.labels), "kl": get_kl_loss(network) / N_DATA}
     return _step(network, loss, batch, precision)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import contenders, inference, roofline
+from benchmarks import contenders, inference, inference_tables, roofline
 from sparsify import models
 from sparsify.compress.compact import compact
 from sparsify.measure.size import size
@@ -54,3 +54,22 @@ def test_onnxruntime_answers_as_its_network():
     files = contenders.onnx_files({"compact": small}, images[:2])
     torch.testing.assert_close(contenders.OnnxRuntime(files["onnxruntime compact"], 1)(images), small(images), atol=1e-5, rtol=1e-4)
     assert (contenders.OnnxRuntime(files["onnxruntime int8 compact"], 1)(images) - small(images)).abs().max() < 0.1
+
+
+def test_tables_take_each_network_at_its_own_batches_and_the_first_number_of_threads():
+    def row(network, batch, contender, speedup, threads=1):
+        compact = contender != "dense"
+        return {"network": network, "batch": batch, "threads": threads, "contender": contender, "ms": 2.0, "speed-up": speedup,
+                "by MACs": 8.0 if compact else None, "by roofline": 6.0 if compact else None,
+                "over its dense": speedup / 2 if compact else None, "share of bound %": 50.0}
+
+    rows = [row(network, batch, contender, speedup * batch) for network, batch in (("a", 1), ("a", 64), ("b", 1))
+            for contender, speedup in (("dense", 1), ("compact", 4))]
+    rows += [row("a", 64, "compact in 32s", 5), row("a", 64, "compact", 999, threads=2)]
+    large, single, hardware = inference_tables.all_of(rows)
+    assert large == [{"contender": "dense", "a": "2 ms, 64x", "b": "2 ms, 1x"},
+                     {"contender": "compact", "a": "2 ms, 256x", "b": "2 ms, 4x"},
+                     {"contender": "compact in 32s", "a": "2 ms, 5x", "b": None}]
+    assert [line["a"] for line in single] == ["2 ms, 1x", "2 ms, 4x"]
+    assert [(line["network"], line["batch"], line["torch"], line["torch in parts"], line["onnxruntime"]) for line in hardware] == [
+        ("a", 1, 2.0, None, None), ("a", 64, 128.0, 2.5, None), ("b", 1, 2.0, None, None)]
