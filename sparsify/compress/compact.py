@@ -9,6 +9,7 @@ from collections import OrderedDict
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from sparsify.compress.chain import ACTIVATIONS, NORMS, Link, links
 from sparsify.compress.masks import is_read, live_features, no_inputs
@@ -82,7 +83,7 @@ def _shrunk(layer: nn.Linear | nn.Conv2d, rows: Tensor, features: Tensor) -> nn.
     kind, size = type(layer), {"out": int(rows.sum()), "in": int(features.sum())}
     noun = "features" if kind is nn.Linear else "channels"
     arguments = constructor_arguments(layer, kind) | {f"{side}_{noun}": count for side, count in size.items()}
-    small = kind(**arguments).to(layer.weight)
+    small = skip_init(kind, **arguments, device=layer.weight.device, dtype=layer.weight.dtype)  # no random weights: they are copied
     rows, features = (mask.nonzero().flatten().to(layer.weight.device) for mask in (rows, features))
     small.weight.copy_(layer.weight.index_select(0, rows).index_select(1, features))
     if layer.bias is not None:
