@@ -13,6 +13,4 @@ sweeps.py      metrics of sweeps -> the sentences of docs/sweep.md
 
 Contenders take turns in the same run, so that whatever else the machine does falls on all of them; only ratios travel."""
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded; see stages/__init__.py
+import stages  # noqa: F401  how threads wait, before torch is loaded

@@ -2,6 +2,8 @@
 
 import os
 
-# OpenMP reads this once, as torch loads it. Threads that spin while they wait make small networks many times slower as soon
-# as anything else wants the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP reads these once, as torch loads it. Threads that spin for long while they wait make small networks many times slower as
+# soon as anything else wants the cores; threads that sleep at once wake too late for small layers. So: about ten microseconds.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read by GNU's OpenMP alone, the one in torch's wheels for Linux
