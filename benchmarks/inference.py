@@ -151,6 +151,7 @@ def main() -> None:
             dense, small, zeroed, shape = _from_files(arguments.dense, arguments.compact)
             rows = rows_of(arguments.compact, dense, small, zeroed, shape, BATCHES[shape], arguments.threads, arguments.repeats)
         for label in [] if arguments.dense else arguments.networks:
+            print(f"{label} ...", file=sys.stderr, flush=True)
             network = NETWORKS[label]
             dense = models.build(network.architecture, network.shape, 10, network.width).eval()
             zeroed = masked(dense, network.units, network.features)

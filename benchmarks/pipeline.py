@@ -72,6 +72,19 @@ def rows_of(revision: str, runs: Sequence[dict[tuple[str, str], float]]) -> list
     return sorted(rows, key=lambda row: (order.index(row["stage"]) if row["stage"] in order else len(order)))
 
 
+def side_by_side(rows: Sequence[report.Row]) -> list[report.Row]:
+    """For a reader: a column a revision, its seconds with quartiles, for each part over all stages and the training of each stage."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        whole = row["stage"] in ("all", "every stage")
+        if whole or row["part"] == "training steps":
+            part = row["part"] if whole else f"{row['part']}: {row['stage']}"
+            text = f"{row['seconds']:.3g} ({row['q25']:.3g} to {row['q75']:.3g})"
+            cells.setdefault(part, {})[row["revision"]] = text
+    revisions = dict.fromkeys(row["revision"] for row in rows)
+    return [{"part": part, **{f"{revision}, s": found.get(revision) for revision in revisions}} for part, found in cells.items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--revisions", nargs="+", default=["HEAD"])
@@ -85,7 +98,7 @@ def main() -> None:
         for revision, name in names.items():
             runs[revision].append(run(name))
     rows = [row for revision, name in names.items() for row in rows_of(name, runs[revision])]
-    print(about, report.table(rows), sep="\n")
+    print(about, report.table(side_by_side(rows)), sep="\n\n")
     report.write("pipeline", about, rows)
 
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.training --threads 1
     python -m benchmarks.training --model lenet5 --precision bfloat16 --batch-sizes 256 --threads 1
+    python -m benchmarks.training --threads 1 --profile log_uniform    where the time of one step goes, instead
 
 Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `randn_like`
 draws noise in the precision and layout that it is needed in, `compiled` has torch.compile on the whole loss: on the hand-written form, and
@@ -77,6 +78,19 @@ def rows(times: dict[str, list[float]], **about: str | float) -> list[dict]:
             for name, values in times.items()]
 
 
+def where_time_goes(step: Step, steps: int = 50) -> list[report.Row]:
+    """The operations that take at least two percent of the CPU's time, the most costly first."""
+    for _ in range(steps):  # memory that is taken for the first time costs more than the operation that asks for it
+        step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        for _ in range(steps):
+            step()
+    operations = sorted(profiler.key_averages(), key=lambda operation: -operation.self_cpu_time_total)
+    total = sum(operation.self_cpu_time_total for operation in operations)
+    shares = [(operation.key, operation.count / steps, 100 * operation.self_cpu_time_total / total) for operation in operations]
+    return [{"operation": name, "calls a step": calls, "% of the time": share} for name, calls, share in shares if share >= 2]
+
+
 def _network(name: str, width: float, device: torch.device) -> nn.Sequential:
     return models.build(name, INPUTS[name], 10, width).to(device).train()
 
@@ -148,6 +162,7 @@ def main() -> None:
     parser.add_argument("--give-memory-back", action="store_true", help="leave glibc as it is, to see what keeping memory brings")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=10, help="steps a round and contender")
+    parser.add_argument("--profile", nargs=1, choices=["dense", *KINDS], help="tells of this step, batch by batch, instead of timing all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not arguments.give_memory_back:
@@ -157,9 +172,15 @@ def main() -> None:
     print(about)
     results = []
     for batch_size in arguments.batch_sizes:
-        steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), precision=arguments.precision)
+        steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), arguments.profile, arguments.precision)
+        if arguments.profile:
+            for step in steps.values():
+                print(f"batch {batch_size}", report.table(where_time_goes(step)), sep="\n")
+            continue
         times = milliseconds(steps, arguments.rounds, arguments.steps)
         results += rows(times, model=arguments.model, width=arguments.width, batch=batch_size, precision=arguments.precision)
+    if not results:
+        return
     print(report.table(results))
     suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
     report.write(f"training-{arguments.model}{suffix}", about, results)
