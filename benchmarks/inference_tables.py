@@ -1,4 +1,4 @@
-"""The rows of benchmarks.inference as tables for a reader, of the first number of threads alone."""
+"""The rows of benchmarks.inference as tables for a reader: all contenders with the first number of threads, some with every one."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ OF_THE_BOUND = ("dense", "compact", "onnxruntime compact")
 def all_of(rows: Sequence[Row]) -> list[list[Row]]:
     few_threads = [row for row in rows if row["threads"] == rows[0]["threads"]]
     largest = {row["network"]: max(other["batch"] for other in rows if other["network"] == row["network"]) for row in rows}
-    return [overview(few_threads, largest), overview(few_threads, dict.fromkeys(largest, 1)), against_hardware(few_threads)]
+    return [overview(few_threads, largest), overview(few_threads, dict.fromkeys(largest, 1)), against_hardware(rows)]
 
 
 def overview(rows: Sequence[Row], batches: dict[str, int]) -> list[Row]:
@@ -22,13 +22,13 @@ def overview(rows: Sequence[Row], batches: dict[str, int]) -> list[Row]:
 
 
 def against_hardware(rows: Sequence[Row]) -> list[Row]:
-    """A row a network and batch: what MACs and roofline promise, what removal brings in each engine, and the shares of the bound."""
+    """A row a network, threads and batch: what MACs and roofline promise, what removal brings in each engine, and shares of the bound."""
     table = []
-    for network, batch in dict.fromkeys((row["network"], row["batch"]) for row in rows):
-        found = {row["contender"]: row for row in rows if (row["network"], row["batch"]) == (network, batch)}
+    for place in dict.fromkeys((row["network"], row["threads"], row["batch"]) for row in rows):
+        found = {row["contender"]: row for row in rows if (row["network"], row["threads"], row["batch"]) == place}
         in_parts = next((name for name in found if name.startswith("compact in ")), "none")
         table.append({
-            "network": network, "batch": batch,
+            **dict(zip(("network", "threads", "batch"), place, strict=True)),
             "MACs promise": found["compact"]["by MACs"], "roofline promises": found["compact"]["by roofline"],
             "torch": found["compact"]["over its dense"], "torch in parts": _of(found, in_parts, "over its dense"),
             "onnxruntime": _of(found, "onnxruntime compact", "over its dense"),

@@ -9,7 +9,6 @@ from collections import OrderedDict
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from sparsify.compress.chain import ACTIVATIONS, NORMS, Link, links
 from sparsify.compress.masks import is_read, live_features, no_inputs
@@ -80,14 +79,15 @@ def _selected(link: Link, units: Tensor, features: Tensor) -> dict[str, nn.Modul
 
 
 def _shrunk(layer: nn.Linear | nn.Conv2d, rows: Tensor, features: Tensor) -> nn.Linear | nn.Conv2d:
-    kind, size = type(layer), {"out": int(rows.sum()), "in": int(features.sum())}
-    noun = "features" if kind is nn.Linear else "channels"
-    arguments = constructor_arguments(layer, kind) | {f"{side}_{noun}": count for side, count in size.items()}
-    small = skip_init(kind, **arguments, device=layer.weight.device, dtype=layer.weight.dtype)  # no random weights: they are copied
+    kind, noun = type(layer), "features" if isinstance(layer, nn.Linear) else "channels"
+    sizes = {f"out_{noun}": int(rows.sum()), f"in_{noun}": int(features.sum())}
+    small = kind(**constructor_arguments(layer, kind) | dict.fromkeys(sizes, 1))  # full size would be drawn at random, for nothing
     rows, features = (mask.nonzero().flatten().to(layer.weight.device) for mask in (rows, features))
-    small.weight.copy_(layer.weight.index_select(0, rows).index_select(1, features))
+    small.weight = nn.Parameter(layer.weight.index_select(0, rows).index_select(1, features))
     if layer.bias is not None:
-        small.bias.copy_(layer.bias[rows])
+        small.bias = nn.Parameter(layer.bias[rows])
+    for name, count in sizes.items():
+        setattr(small, name, count)
     return small
 
 
