@@ -32,8 +32,8 @@ def controls(params: Params) -> None:
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]
         network = make()
-        recover(network, teacher, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), method,
-                state=runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT))
+        recover(network, teacher, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), params.seed,
+                method, state=runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT))
         figures[method] = {
             **quality(network, dataset.test),
             "validation_accuracy": accuracy_percent(network, dataset.validation),

@@ -24,7 +24,6 @@ SCAN_POINTS, FINER_POINTS = 40, 12
 
 def prune(params: Params) -> None:
     start = time.perf_counter()
-    runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     mean, scores = _posterior()
     dense = artifacts.load_model(runtime.BASELINE, models.describe(mean)).to(runtime.device())
@@ -51,7 +50,7 @@ def prune(params: Params) -> None:
     accuracy_compact = accuracy_percent(small, dataset.test)
 
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, "fine-tuning",
+    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning",
                     state=runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN))
 
     after = size(small, dataset.input_shape)

@@ -8,6 +8,7 @@ from sparsify.compress.masks import hold_zeros
 from sparsify.data import Dataset
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.training import StepSettings, Teacher, distillation, fit
+from stages import runtime
 from stages.params import Finetune, Params
 
 
@@ -16,8 +17,11 @@ def path_epochs(params: Params) -> int:
     return params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
 
 
-def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, label: str,
+def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, seed: int, label: str,
             **more: Any) -> list[dict[str, float]]:
-    """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `more`."""
+    """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `more`.
+
+    The seed is set here, so that the way in which the network became small does not decide which images come first."""
+    runtime.seed_everything(seed)
     return fit(small, dataset.train, distillation(small, teacher, train, settings.distill, settings.temperature), train,
                lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, label, hold_zeros(small), **more)

@@ -93,9 +93,8 @@ def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.
     settings, steps = params.sweep.train, {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
     yield _row(network, dataset, recovered=0, seed="")
     for seed in params.sweep.seeds:
-        runtime.seed_everything(seed)
         trained = copy.deepcopy(network)
-        recover(trained, teacher, dataset, params.finetune, settings, f"{method}, seed {seed}", total_steps=steps)
+        recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, dataset, recovered=1, seed=seed)
 
 
