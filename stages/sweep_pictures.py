@@ -107,11 +107,12 @@ def _bayesian_points(axes: Axes, method: str, params: Params, metrics: dict) -> 
 
 
 def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of this recipe in the table of results, by method and what it changes in the recipe."""
+    """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
         return []
     table = pd.read_csv(path, keep_default_na=False)
-    groups = table[table["recipe"] == recipe].groupby(["method", "overrides"])
+    of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
+    groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
     return [(" ".join([method, *(part for part in overrides.split() if part != f"prior.kind={method}")]), group)
             for (method, overrides), group in groups]
 

@@ -53,12 +53,13 @@ def metrics(tmp_path, monkeypatch):
             "benchmark": {"speedup": {"batch_1": {"median": 2.0}, "batch_1000": {"median": 6.6}}}}
 
 
-def test_results_of_the_same_recipe_are_points_with_their_seeds(metrics):
+def test_results_of_the_same_recipe_and_any_prior_are_points_with_their_seeds(metrics):
     row = {"accuracy": 95.0, "hidden_left": 50, "hidden_total": 400, "nonzeros_left": 5000, "weights_total": 266200}
     table = [{"recipe": "mnist-lenet5", "method": "gate", "overrides": "", "seed": seed, **row} for seed in (1, 2, 3)]
     table += [{"recipe": recipe, "method": method, "overrides": overrides, "seed": 1, **row} for recipe, method, overrides in
               (("mnist-lenet5", "scratch", ""), ("mnist-lenet5", "ard", "prior.kind=ard prior.beta=2"),
-               ("mnist-lenet5", "scratch", "prior.kind=ard prior.beta=2"), ("other", "ard", ""))]
+               ("mnist-lenet5", "scratch", "prior.kind=ard prior.beta=2"), ("other", "ard", ""),
+               ("mnist-lenet5", "gate", "prior.beta=2 finetune.train.epochs=9"))]
     pd.DataFrame(table).to_csv("metrics/results.csv")
     figure = sweep_pictures.sweep_curves(params.load(), metrics)
     labels = figure.axes[0].get_legend_handles_labels()[1]
