@@ -1,5 +1,6 @@
-"""A recipe's parameters, composed as `dvc exp run -S OVERRIDE` composes them."""
+"""A recipe's parameters, composed as `dvc exp run -S OVERRIDE` composes them, and what is kept of its run for docs/."""
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 import yaml
 from dvc.utils.hydra import compose_and_dump
 
+from sparsify.settings import InputError
+
 TOP = Path(__file__).parent.parent
+KEPT = TOP / "docs" / "results"  # a folder a recipe
 
 
 def written(path: Path, *overrides: str) -> None:
@@ -20,3 +24,17 @@ def composed(*overrides: str) -> dict[str, Any]:
         path = Path(folder) / "params.yaml"
         written(path, *overrides)
         return yaml.safe_load(path.read_text())
+
+
+def present() -> str:
+    """The recipe that the files in metrics/ and plots/ are of."""
+    return yaml.safe_load((TOP / "params.yaml").read_text())["recipe_name"]
+
+
+def keep(recipe: str, *files: str) -> None:
+    """Copies `files` of the present run to the recipe's folder. Raises InputError if the run is of another recipe."""
+    if present() != recipe:
+        raise InputError(f"the present run is of {present()}, not of {recipe}; run dvc exp run -S recipe={recipe} first")
+    (KEPT / recipe).mkdir(parents=True, exist_ok=True)
+    for file in files:
+        shutil.copy(TOP / file, KEPT / recipe)

@@ -23,11 +23,12 @@ MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "drop": lambda rows: rows["accuracy_dense"] - rows["accuracy"],
     "hidden_removed": lambda rows: 100 * (1 - rows["hidden_left"] / rows["hidden_total"]),
     "weights_left": lambda rows: rows["weights_left"],
+    "macs_left": lambda rows: rows["macs_left"],
     "compression": lambda rows: rows["weights_total"] / rows["nonzeros_left"]}
-AT_MOST = ("drop", "weights_left")  # the others are to be at least their target
+AT_MOST = ("drop", "weights_left", "macs_left")  # the others are to be at least their target
 TEXT = {"accuracy": "accuracy {} %", "drop": "{} points lost", "hidden_removed": "{} % of hidden units removed",
-        "weights_left": "{} weights", "compression": "{}x fewer non-zeros"}
-DIGITS = {"accuracy": 2, "drop": 2, "hidden_removed": 1, "weights_left": 0, "compression": 1}
+        "weights_left": "{} weights", "macs_left": "{} MACs", "compression": "{}x fewer non-zeros"}
+DIGITS = {"accuracy": 2, "drop": 2, "hidden_removed": 1, "weights_left": 0, "macs_left": 0, "compression": 1}
 Table = list[list[str]]
 
 
@@ -58,10 +59,10 @@ def comparison(results: pd.DataFrame) -> Table:
             prior = [other for other in methods if other not in CONTROLS]
             name = f"{method} at {prior[0]}'s size" if method in CONTROLS else method
             table.append([f"`{recipe}` {overrides}".strip(), name, str(len(group)),
-                          _mean(group["accuracy_dense"], 2), _mean(group["accuracy"], 2),
-                          f"{_mean(group['hidden_left'])} of {group['hidden_total'].iloc[0]}", _mean(group["inputs_left"]),
-                          f"{_mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}", _mean(group["nonzeros_left"]),
-                          _mean(group["macs_left"]), _mean(group["epochs"]), _mean(group["seconds"] / 60, 1)])
+                          mean(group["accuracy_dense"], 2), mean(group["accuracy"], 2),
+                          f"{mean(group['hidden_left'])} of {group['hidden_total'].iloc[0]}", mean(group["inputs_left"]),
+                          f"{mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}", mean(group["nonzeros_left"]),
+                          mean(group["macs_left"]), mean(group["epochs"]), mean(group["seconds"] / 60, 1)])
     return table
 
 
@@ -81,20 +82,20 @@ def markdown(table: Table) -> str:
     return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])
 
 
+def mean(values: pd.Series, digits: int = 0) -> str:
+    deviation = f" ± {values.std():,.{digits}f}" if len(values) > 1 and values.std() > 0 else ""
+    return f"{values.mean():,.{digits}f}{deviation}"
+
+
 def _ours(rows: pd.DataFrame, target: Mapping[str, float]) -> str:
     if rows.empty:
         return "not run"
-    parts = [TEXT[key].format(_mean(MEASURES[key](rows), DIGITS[key])) for key in dict.fromkeys([*target, "accuracy"])]
-    return f"dense {_mean(rows['accuracy_dense'], 2)} %; {', '.join(parts)}"
+    parts = [TEXT[key].format(mean(MEASURES[key](rows), DIGITS[key])) for key in dict.fromkeys([*target, "accuracy"])]
+    return f"dense {mean(rows['accuracy_dense'], 2)} %; {', '.join(parts)}"
 
 
 def _goal(target: Mapping[str, float]) -> str:
     return ", ".join(TEXT[key].format(f"{'≤' if key in AT_MOST else '≥'} {goal:,}") for key, goal in target.items())
-
-
-def _mean(values: pd.Series, digits: int = 0) -> str:
-    deviation = f" ± {values.std():,.{digits}f}" if len(values) > 1 and values.std() > 0 else ""
-    return f"{values.mean():,.{digits}f}{deviation}"
 
 
 def main() -> None:

@@ -5,18 +5,16 @@
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
+from benchmarks import recipes
 from benchmarks.recipes import TOP
 from benchmarks.results import filled
 from sparsify.settings import InputError
 
-PAGE, KEPT = TOP / "docs" / "sweep.md", TOP / "docs" / "results"
+PAGE = TOP / "docs" / "sweep.md"
 FILES = ("metrics/sweep.json", "plots/sweep.csv", "plots/sweep.png", "plots/sweep_speedup.png")
 
 
@@ -49,18 +47,10 @@ def _network(which: str, point: Mapping[str, float]) -> str:
             f"on the test set, which it runs {point['speedup']:.1f} times as fast.")
 
 
-def present_recipe() -> str:
-    return yaml.safe_load((TOP / "params.yaml").read_text())["recipe_name"]
-
-
 def keep(recipe: str) -> None:
-    if present_recipe() != recipe:
-        raise InputError(f"the present sweep is of {present_recipe()}, not of {recipe}; run dvc exp run -S recipe={recipe} first")
     if f"<!-- made: {recipe} -->" not in PAGE.read_text():
         raise InputError(f"{PAGE.name} has no place for {recipe}; put '<!-- made: {recipe} -->' and '<!-- end -->' where it belongs")
-    (KEPT / recipe).mkdir(parents=True, exist_ok=True)
-    for file in FILES:
-        shutil.copy(TOP / file, KEPT / recipe)
+    recipes.keep(recipe, *FILES)
 
 
 def main() -> None:
@@ -70,8 +60,8 @@ def main() -> None:
     try:
         if arguments.keep:
             keep(arguments.keep)
-        places = {path.parent.name: (path, f"results/{path.parent.name}") for path in sorted(KEPT.glob("*/sweep.json"))}
-        if present_recipe() == "default":
+        places = {path.parent.name: (path, f"results/{path.parent.name}") for path in sorted(recipes.KEPT.glob("*/sweep.json"))}
+        if recipes.present() == "default":
             places["default"] = TOP / "metrics" / "sweep.json", "../plots"
         metrics = {recipe: json.loads(path.read_text())["sweep"] for recipe, (path, _) in places.items()}
         filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})

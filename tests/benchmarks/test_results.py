@@ -91,6 +91,7 @@ def test_rows_of_a_recipe_that_has_changed_or_gone_are_no_longer_current():
 @pytest.mark.parametrize(("target", "expected"), [
     ({"accuracy": 98.0}, True), ({"accuracy": 98.01}, False), ({"drop": 0.5}, True), ({"drop": 0.49}, False),
     ({"hidden_removed": 85}, True), ({"hidden_removed": 85.1}, False), ({"weights_left": 100}, True), ({"weights_left": 99}, False),
+    ({"macs_left": 90}, True), ({"macs_left": 89}, False),
     ({"compression": 20}, True), ({"compression": 20.1}, False), ({"accuracy": 98.0, "weights_left": 99}, False)])
 def test_a_target_is_reached_by_the_mean_over_the_seeds(target, expected):
     assert results.reached(table(accuracy=[97.9, 98.1]), target) is expected

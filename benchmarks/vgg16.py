@@ -1,0 +1,116 @@
+"""VGG-16's own tables in docs/results.md: channels kept by layer, latency, and how both grow with the width of the network.
+
+    python -m benchmarks.vgg16           from what docs/results/RECIPE/ keeps, and from metrics/results.csv
+    python -m benchmarks.vgg16 --keep    first keeps the present channels and latency as those of the recipe in params.yaml"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks import recipes, results
+from benchmarks.recipes import TOP
+from sparsify.models import VGG16_WIDTHS
+from sparsify.settings import InputError
+from stages.params import CONTROLS
+
+RECIPE = "cifar10-vgg16-narrow"  # which a CPU can train; cifar10-vgg16, the whole, wants a GPU
+UNITS, LATENCY = "plots/units.csv", "metrics/benchmark.json"
+PICTURE = recipes.KEPT / RECIPE / "widths.png"
+# Channels that other methods keep of the full network.
+PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
+FULL = [width for width in VGG16_WIDTHS if width != "pool"]
+WIDTH = "model.width="
+
+
+def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> results.Table:
+    """A row a convolution: what we keep of how many, and the published figures of the full network.  units: layer, total, kept"""
+    convolutions = units[units["layer"].str.startswith("conv")]
+    table = [["layer", "ours", "kept %", *(column for name in published for column in (f"{name}, of {sum(FULL):,}", "kept %"))]]
+    for number, row in enumerate(convolutions.itertuples()):
+        others = [text for kept in published.values() for text in _of(kept[number], FULL[number])]
+        table.append([row.layer, *_of(row.kept, row.total), *others])
+    others = [text for kept in published.values() for text in _of(sum(kept), sum(FULL))]
+    return [*table, ["together", *_of(convolutions["kept"].sum(), convolutions["total"].sum()), *others]]
+
+
+def latency(benchmark: Mapping[str, Any]) -> results.Table:
+    """A row a batch size: medians and quartiles of dense and compact, which took turns.  benchmark: as the stage writes it"""
+    table = [["batch", "dense, ms (quartiles)", "compact, ms", "times as fast"]]
+    for key, ratio in benchmark["speedup"].items():
+        times = [benchmark[network][f"latency_ms_{key}"] for network in ("dense", "compact")]
+        table.append([key.removeprefix("batch_"), *(_spread(values) for values in (*times, ratio))])
+    return table
+
+
+def by_width(rows: pd.DataFrame, own_width: float) -> pd.DataFrame:
+    """The prior's rows that differ from the recipe in their width alone, with that width, in order."""
+    rows = rows[(rows["recipe"] == RECIPE) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH}\S+)?")]
+    width = rows["overrides"].str.removeprefix(WIDTH).replace("", own_width).astype(float)
+    return rows.assign(width=width).sort_values(["width", "seed"])
+
+
+def widths(rows: pd.DataFrame) -> results.Table:
+    table = [["width", "seeds", "dense %", "compact %", "channels removed %", "weights", "MACs, millions", "hours"]]
+    for width, group in rows.groupby("width"):
+        table.append([f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
+            (group["accuracy_dense"], 2), (group["accuracy"], 2), (results.MEASURES["hidden_removed"](group), 1))),
+            f"{results.mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}",
+            f"{results.mean(group['macs_left'] / 1e6, 2)} of {group['macs_total'].iloc[0] / 1e6:.1f}",
+            results.mean(group["seconds"] / 3600, 1)])
+    return table
+
+
+def picture(rows: pd.DataFrame) -> Figure:
+    """Accuracy dense and compact, and the share removed, against the width: means over the seeds."""
+    measured = {key: results.MEASURES[key](rows) for key in ("hidden_removed", "compression")}
+    means = rows.assign(**measured).groupby("width").mean(numeric_only=True)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    accuracy, removed = figure.subplots(1, 2)
+    accuracy.plot(means.index, means["accuracy_dense"], "s--", color="black", label="dense")
+    accuracy.plot(means.index, means["accuracy"], "*-", color="tab:red", markersize=12, label="compact")
+    accuracy.set(ylabel="test accuracy (%)")
+    removed.plot(means.index, means["hidden_removed"], "o-", color="tab:blue", label="channels and units")
+    removed.plot(means.index, 100 - 100 / means["compression"], "v-", color="tab:green", label="weights")
+    removed.set(ylabel="removed (%)", ylim=(None, 100))
+    for axes in (accuracy, removed):
+        axes.set(xlabel="width, of VGG-16's", xscale="log")
+        axes.set_xticks(means.index, [f"{width:g}" for width in means.index], minor=False)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure
+
+
+def _of(kept: int, total: int) -> tuple[str, str]:
+    return f"{kept} of {total:,}", f"{100 * kept / total:.1f}"
+
+
+def _spread(values: Mapping[str, float]) -> str:
+    return f"{values['median']:.3g} ({values['q25']:.3g}-{values['q75']:.3g})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true")
+    try:
+        if parser.parse_args().keep:
+            recipes.keep(RECIPE, UNITS, LATENCY)
+        folder = recipes.KEPT / RECIPE
+        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), recipes.composed(f"recipe={RECIPE}")["model"]["width"])
+        results.filled(results.PAGE, {
+            "channels": results.markdown(channels(pd.read_csv(folder / "units.csv"), PUBLISHED)),
+            "latency": results.markdown(latency(json.loads((folder / "benchmark.json").read_text())["benchmark"])),
+            "widths": results.markdown(widths(rows))})
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    picture(rows).savefig(PICTURE, dpi=110)
+    print(f"{results.PAGE.relative_to(TOP)}, {PICTURE.relative_to(TOP)} from {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    main()
