@@ -2,6 +2,7 @@
 
     python -m benchmarks.training --threads 1
     python -m benchmarks.training --model lenet5 --precision bfloat16 --batch-sizes 256 --threads 1
+    python -m benchmarks.training --model vgg16 --precision bfloat16 --batch-sizes 128 --only gate --rounds 3 --steps 2
     python -m benchmarks.training --threads 1 --profile log_uniform    where the time of one step goes, instead
 
 Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `randn_like`
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--give-memory-back", action="store_true", help="leave glibc as it is, to see what keeping memory brings")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=10, help="steps a round and contender")
+    parser.add_argument("--only", nargs="+", choices=KINDS, help="these priors beside dense, without variants and peers")
     parser.add_argument("--profile", nargs=1, choices=["dense", *KINDS], help="tells of this step, batch by batch, instead of timing all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -170,9 +172,9 @@ def main() -> None:
     about = report.provenance("bayesian-torch", threads=torch.get_num_threads(), rounds=arguments.rounds, steps_a_round=arguments.steps,
                               memory="given back" if arguments.give_memory_back else "kept")
     print(about)
-    results = []
+    only, results = arguments.profile or (["dense", *arguments.only] if arguments.only else None), []
     for batch_size in arguments.batch_sizes:
-        steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), arguments.profile, arguments.precision)
+        steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), only, arguments.precision)
         if arguments.profile:
             for step in steps.values():
                 print(f"batch {batch_size}", report.table(where_time_goes(step)), sep="\n")
@@ -183,7 +185,8 @@ def main() -> None:
         return
     print(report.table(results))
     suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
-    report.write(f"training-{arguments.model}{suffix}", about, results)
+    name = arguments.model if arguments.width == 1 else f"{arguments.model}-{arguments.width:g}"
+    report.write(f"training-{name}{suffix}", about, results)
 
 
 if __name__ == "__main__":
