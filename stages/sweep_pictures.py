@@ -15,6 +15,7 @@ from stages.params import Params
 RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
 COLORS = {"pruned": "#D55E00", "recovered": "#0072B2"}  # colour-blind safe (Okabe and Ito), as are those of the points
 POINT_COLORS, POINT_MARKERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), "Ds^vPXph"
+PRESENT = {"marker": "*", "linestyle": "", "markersize": 15, "color": "black", "markerfacecolor": "none", "zorder": 5}  # others show
 REMOVED = {"weights": "nonzeros_left", "units": "hidden_left"}
 ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.3, 99.5)
 
@@ -63,7 +64,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
                 axes.annotate(f"{share:g} %", (speedups[share], accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
                               ha="right", fontsize=8, color=color)
     batch, speedup = max(((int(key.removeprefix("batch_")), value["median"]) for key, value in metrics["benchmark"]["speedup"].items()))
-    axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], "*", markersize=15, color="black", zorder=5,
+    axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], **PRESENT,
               label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run, timed apart in batches of {batch}")
     highest = max(units["speedup"].max(), speedup)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300) if tick <= 1.5 * highest]
@@ -95,7 +96,7 @@ def _plateau(axes: Axes, report: dict, params: Params) -> None:
 def _bayesian_points(axes: Axes, method: str, params: Params, metrics: dict) -> None:
     pruned = metrics["prune"]
     removed = pruned["hidden_removed_percent"] if method == "units" else 100 - 100 / pruned["compression_nonzeros"]
-    axes.plot(removed, pruned["accuracy_finetuned"], "*", markersize=15, color="black", zorder=5,
+    axes.plot(removed, pruned["accuracy_finetuned"], **PRESENT,
               label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run")
     for number, (name, group) in enumerate(_results(params.recipe_name)):
         total = group["weights_total" if method == "weights" else "hidden_total"]
