@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.repo import Repo
 from dvc.utils.hydra import compose_and_dump
 
 from sparsify.settings import InputError
@@ -27,14 +28,22 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 
 def present() -> str:
-    """The recipe that the files in metrics/ and plots/ are of."""
-    return yaml.safe_load((TOP / "params.yaml").read_text())["recipe_name"]
+    """The recipe that params.yaml names."""
+    return _params()["recipe_name"]
 
 
 def keep(recipe: str, *files: str) -> None:
-    """Copies `files` of the present run to the recipe's folder. Raises InputError if the run is of another recipe."""
-    if present() != recipe:
-        raise InputError(f"the present run is of {present()}, not of {recipe}; run dvc exp run -S recipe={recipe} first")
+    """Copies `files` of the present run to the recipe's folder. Raises InputError if they are not what the recipe itself gives."""
+    if _params() | {"seed": None} != composed(f"recipe={recipe}") | {"seed": None}:
+        raise InputError(f"params.yaml is of {present()}, or not as recipe {recipe} has it; run dvc exp run -S recipe={recipe} first")
+    with Repo(str(TOP)) as repo:
+        stale = repo.status(targets=list(files))
+    if stale:
+        raise InputError(f"{', '.join(stale)} did not run with the present parameters; run dvc exp run -S recipe={recipe} first")
     (KEPT / recipe).mkdir(parents=True, exist_ok=True)
     for file in files:
         shutil.copy(TOP / file, KEPT / recipe)
+
+
+def _params() -> dict[str, Any]:
+    return yaml.safe_load((TOP / "params.yaml").read_text())

@@ -163,8 +163,9 @@ def main() -> None:
     parser.add_argument("--give-memory-back", action="store_true", help="leave glibc as it is, to see what keeping memory brings")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=10, help="steps a round and contender")
-    parser.add_argument("--only", nargs="+", choices=KINDS, help="these priors beside dense, without variants and peers")
-    parser.add_argument("--profile", nargs=1, choices=["dense", *KINDS], help="tells of this step, batch by batch, instead of timing all")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--only", nargs="+", choices=KINDS, help="these priors beside dense, without variants and peers")
+    part.add_argument("--profile", nargs=1, choices=["dense", *KINDS], help="tells of this step, batch by batch, instead of timing all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if not arguments.give_memory_back:
@@ -172,7 +173,8 @@ def main() -> None:
     about = report.provenance("bayesian-torch", threads=torch.get_num_threads(), rounds=arguments.rounds, steps_a_round=arguments.steps,
                               memory="given back" if arguments.give_memory_back else "kept")
     print(about)
-    only, results = arguments.profile or (["dense", *arguments.only] if arguments.only else None), []
+    only = ["dense", *arguments.only] if arguments.only else arguments.profile
+    results = []
     for batch_size in arguments.batch_sizes:
         steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), only, arguments.precision)
         if arguments.profile:
@@ -184,9 +186,9 @@ def main() -> None:
     if not results:
         return
     print(report.table(results))
-    suffix = "" if arguments.precision == "float32" else f"-{arguments.precision}"
-    name = arguments.model if arguments.width == 1 else f"{arguments.model}-{arguments.width:g}"
-    report.write(f"training-{name}{suffix}", about, results)
+    particular = [*([f"width-{arguments.width:g}"] if arguments.width != 1 else []),
+                  *([arguments.precision] if arguments.precision != "float32" else []), *(arguments.only or [])]
+    report.write("-".join(["training", arguments.model, *particular]), about, results)
 
 
 if __name__ == "__main__":

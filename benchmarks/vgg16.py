@@ -1,9 +1,10 @@
 """VGG-16's own tables in docs/results.md: channels kept by layer, latency, and how both grow with the width of the network.
 
-    python -m benchmarks.vgg16           from what docs/results/RECIPE/ keeps, and from metrics/results.csv
-    python -m benchmarks.vgg16 --keep    first keeps the present channels and latency as those of the recipe in params.yaml"""
+    python -m benchmarks.vgg16           from what docs/results/cifar10-vgg16-narrow/ keeps, and from metrics/results.csv
+    python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-narrow"""
 
 import argparse
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,17 +15,18 @@ from matplotlib.figure import Figure
 
 from benchmarks import recipes, results
 from benchmarks.recipes import TOP
+from sparsify import artifacts
 from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
 RECIPE = "cifar10-vgg16-narrow"  # which a CPU can train; cifar10-vgg16, the whole, wants a GPU
-UNITS, LATENCY = "plots/units.csv", "metrics/benchmark.json"
-PICTURE = recipes.KEPT / RECIPE / "widths.png"
-# Channels that other methods keep of the full network.
+FILES = ("plots/units.csv", "metrics/benchmark.json", "metrics/prune.json", "metrics/controls.json")
+FOLDER = recipes.KEPT / RECIPE
+# Channels that others keep of the full network: "Neuron sparsification via variational dropout".
 PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
 FULL = [width for width in VGG16_WIDTHS if width != "pool"]
-WIDTH = "model.width="
+WIDTH_OVERRIDE = "model.width="
 
 
 def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> results.Table:
@@ -38,24 +40,25 @@ def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> res
     return [*table, ["together", *_of(convolutions["kept"].sum(), convolutions["total"].sum()), *others]]
 
 
-def latency(benchmark: Mapping[str, Any]) -> results.Table:
-    """A row a batch size: medians and quartiles of dense and compact, which took turns.  benchmark: as the stage writes it"""
+def latency(benchmark: Mapping[str, Any]) -> str:
+    """A row a batch size: medians and quartiles of dense and compact, and where they come from.  benchmark: as the stage writes it"""
     table = [["batch", "dense, ms (quartiles)", "compact, ms", "times as fast"]]
     for key, ratio in benchmark["speedup"].items():
         times = [benchmark[network][f"latency_ms_{key}"] for network in ("dense", "compact")]
         table.append([key.removeprefix("batch_"), *(_spread(values) for values in (*times, ratio))])
-    return table
+    return (f"{results.markdown(table)}\n\n{benchmark['repeats']} rounds of both in turn, {benchmark['dtype']}, "
+            f"{benchmark['threads']} thread; {benchmark['device']}; torch {benchmark['torch']}.")
 
 
 def by_width(rows: pd.DataFrame, own_width: float) -> pd.DataFrame:
     """The prior's rows that differ from the recipe in their width alone, with that width, in order."""
-    rows = rows[(rows["recipe"] == RECIPE) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH}\S+)?")]
-    width = rows["overrides"].str.removeprefix(WIDTH).replace("", own_width).astype(float)
-    return rows.assign(width=width).sort_values(["width", "seed"])
+    rows = rows[(rows["recipe"] == RECIPE) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH_OVERRIDE}\S+)?")]
+    width = rows["overrides"].str.removeprefix(WIDTH_OVERRIDE).replace("", own_width).astype(float)
+    return rows.assign(width=width).drop_duplicates(["width", "seed"], keep="last").sort_values(["width", "seed"])  # 1 and 1.0 are one
 
 
 def widths(rows: pd.DataFrame) -> results.Table:
-    table = [["width", "seeds", "dense %", "compact %", "channels removed %", "weights", "MACs, millions", "hours"]]
+    table = [["width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
     for width, group in rows.groupby("width"):
         table.append([f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
             (group["accuracy_dense"], 2), (group["accuracy"], 2), (results.MEASURES["hidden_removed"](group), 1))),
@@ -87,29 +90,34 @@ def picture(rows: pd.DataFrame) -> Figure:
 
 
 def _of(kept: int, total: int) -> tuple[str, str]:
-    return f"{kept} of {total:,}", f"{100 * kept / total:.1f}"
+    return f"{kept:,} of {total:,}", f"{100 * kept / total:.1f}"
 
 
 def _spread(values: Mapping[str, float]) -> str:
-    return f"{values['median']:.3g} ({values['q25']:.3g}-{values['q75']:.3g})"
+    median, low, high = (f"{float(f'{values[key]:.3g}'):,g}" for key in ("median", "q25", "q75"))
+    return f"{median} ({low}-{high})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="copy the present run's files first")
     try:
         if parser.parse_args().keep:
-            recipes.keep(RECIPE, UNITS, LATENCY)
-        folder = recipes.KEPT / RECIPE
+            recipes.keep(RECIPE, *FILES)
+        units, benchmark = pd.read_csv(FOLDER / "units.csv"), json.loads((FOLDER / "benchmark.json").read_text())["benchmark"]
         rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), recipes.composed(f"recipe={RECIPE}")["model"]["width"])
-        results.filled(results.PAGE, {
-            "channels": results.markdown(channels(pd.read_csv(folder / "units.csv"), PUBLISHED)),
-            "latency": results.markdown(latency(json.loads((folder / "benchmark.json").read_text())["benchmark"])),
-            "widths": results.markdown(widths(rows))})
+        if rows.empty:
+            raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
+        drawn = io.BytesIO()
+        picture(rows).savefig(drawn, format="png", dpi=110, metadata={"Software": None})
+        artifacts.write_bytes(FOLDER / "widths.png", drawn.getvalue())
+        results.filled(results.PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
+                                      "widths": results.markdown(widths(rows))})
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, benchmarks.collect, and this with --keep")
     except InputError as error:
         sys.exit(f"error: {error}")
-    picture(rows).savefig(PICTURE, dpi=110)
-    print(f"{results.PAGE.relative_to(TOP)}, {PICTURE.relative_to(TOP)} from {len(rows)} rows")
+    print(f"{results.PAGE.relative_to(TOP)} from {len(rows)} rows")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from stages.params import Params
 RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
 COLORS = {"pruned": "#D55E00", "recovered": "#0072B2"}  # colour-blind safe (Okabe and Ito), as are those of the points
 POINT_COLORS, POINT_MARKERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), "Ds^vPXph"
-PRESENT = {"marker": "*", "linestyle": "", "markersize": 15, "color": "black", "markerfacecolor": "none", "zorder": 5}  # others show
+# of the present run; open, so that points under it show
+PRESENT = {"marker": "*", "linestyle": "", "markersize": 15, "color": "black", "markerfacecolor": "none", "zorder": 5}
 REMOVED = {"weights": "nonzeros_left", "units": "hidden_left"}
 ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.3, 99.5)
 
@@ -63,7 +64,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
             for share, accuracy in points.groupby("share")["accuracy"].mean().items():
                 axes.annotate(f"{share:g} %", (speedups[share], accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
                               ha="right", fontsize=8, color=color)
-    batch, speedup = max(((int(key.removeprefix("batch_")), value["median"]) for key, value in metrics["benchmark"]["speedup"].items()))
+    batch, speedup = largest_batch(metrics["benchmark"])
     axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], **PRESENT,
               label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run, timed apart in batches of {batch}")
     highest = max(units["speedup"].max(), speedup)
@@ -76,6 +77,11 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
     _stretch_accuracy(axes, units["accuracy"])
     _finish(figure, params, legend_columns=1)
     return figure
+
+
+def largest_batch(benchmark: dict) -> tuple[int, float]:
+    """Its size, and how many times as fast the compact network takes it.  benchmark: as the stage of that name writes it"""
+    return max((int(key.removeprefix("batch_")), ratio["median"]) for key, ratio in benchmark["speedup"].items())
 
 
 def _band(axes: Axes, x: pd.Series, points: pd.DataFrame, color: str, label: str) -> None:

@@ -125,18 +125,33 @@ def test_a_text_takes_the_place_of_the_one_between_its_markers(tmp_path):
         results.filled(page, {"b": "text"})
 
 
-def test_sentences_of_a_sweep_say_where_the_plateaus_end_and_what_validation_chooses():
+def test_sentences_of_a_sweep_say_where_the_plateaus_end_and_what_validation_and_the_prior_choose():
     point = {"share": 80.0, "accuracy": 97.123, "accuracy_std": 0.05, "speedup": 4.24}
     curves = {"pruned": {"plateau_percent": None}, "recovered": {"plateau_percent": 70.0, "within_drop": point, "lossless": {}}}
-    text = sweeps.sentences("r", "there", {"dense": {"accuracy": 98.5}, "weights": curves, "units": curves, "seeds": 3, "threads": 1,
-                                           "device": "cpu", "torch": "2", "seconds": 90})
+    sweep = {"dense": {"accuracy": 98.5}, "weights": curves, "units": curves, "seeds": 3, "threads": 1, "device": "cpu", "torch": "2",
+             "seconds": 90}
+    others = {"prune": {"hidden_removed_percent": 94.12, "accuracy_finetuned": 98.4},
+              "benchmark": {"speedup": {"batch_1000": {"median": 12.34}, "batch_64": {"median": 99.0}}}}
+    text = sweeps.sentences("r", "there", {"sweep": sweep, **others})
     for claim in ("Dense 98.50 %", "nowhere as pruned and 70 %", "lost 80 % of its units: 97.12 ± 0.05 %", "runs 4.2 times", " 90 s.",
-                  "loses nothing on validation: there is none", "](there/sweep.png)"):
+                  "loses nothing on validation: there is none", "](there/sweep.png)", "lost 94.1 %, and ends at 98.40 %",
+                  "in batches of 1,000, it is 12.3 times"):
         assert claim in text
     lossless = {**curves, "recovered": curves["recovered"] | {"lossless": point | {"share": 25.0}}}
-    assert "loses nothing on validation has lost 25 %" in sweeps.sentences(
-        "r", "there", {"dense": {"accuracy": 98.5}, "weights": curves, "units": lossless, "seeds": 3, "threads": 1, "device": "cpu",
-                       "torch": "2", "seconds": 90})
+    text = sweeps.sentences("r", "there", {"sweep": sweep | {"units": lossless}, **others})
+    assert "loses nothing on validation has lost 25 %" in text
+
+
+def test_a_run_that_is_not_the_recipe_itself_is_not_kept_as_its():
+    with pytest.raises(InputError, match=r"params.yaml is of default, .* run dvc exp run -S recipe=smoke first"):
+        recipes.keep("smoke", "metrics/prune.json")
+
+
+def test_a_file_whose_stage_did_not_run_with_the_present_parameters_is_not_kept(monkeypatch):
+    monkeypatch.setattr(recipes, "composed", lambda *_: recipes._params() | {"seed": 7})  # another seed is no other recipe
+    monkeypatch.setattr(recipes.Repo, "status", lambda self, targets: {"prune": [targets]})
+    with pytest.raises(InputError, match="prune did not run with the present parameters"):
+        recipes.keep("default", "metrics/prune.json")
 
 
 def test_every_published_row_names_a_recipe_and_measures_that_are_known():

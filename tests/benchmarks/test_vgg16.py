@@ -30,14 +30,16 @@ def test_every_published_network_has_all_thirteen_convolutions_and_no_more_chann
 def test_latency_has_a_line_a_batch_size():
     def spread(median):
         return {"median": median, "q25": median / 2, "q75": 2 * median}
-    benchmark = {"dense": {"latency_ms_batch_256": spread(8.0)}, "compact": {"latency_ms_batch_256": spread(2.0)},
-                 "speedup": {"batch_256": spread(4.0)}}
-    assert vgg16.latency(benchmark)[1:] == [["256", "8 (4-16)", "2 (1-4)", "4 (2-8)"]]
+    benchmark = {"dense": {"latency_ms_batch_256": spread(1234.0)}, "compact": {"latency_ms_batch_256": spread(2.0)},
+                 "speedup": {"batch_256": spread(4.0)}, "repeats": 30, "dtype": "float32", "threads": 1, "device": "cpu", "torch": "2"}
+    assert vgg16.latency(benchmark).splitlines()[2:] == [
+        "| 256 | 1,230 (617-2,470) | 2 (1-4) | 4 (2-8) |", "", "30 rounds of both in turn, float32, 1 thread; cpu; torch 2."]
 
 
 def test_widths_are_of_the_prior_of_runs_that_changed_nothing_else():
     found = vgg16.by_width(rows(
-        {"overrides": "model.width=0.5", "accuracy": 91}, {"accuracy": 90}, {"overrides": "model.width=0.125", "accuracy": 89},
+        {"overrides": "model.width=0.50", "accuracy": 1}, {"overrides": "model.width=0.5", "accuracy": 91},
+        {"accuracy": 90}, {"overrides": "model.width=0.125", "accuracy": 89},
         {"overrides": "model.width=0.5 prior.beta=1"}, {"overrides": "prior.beta=1"}, {"method": "scratch"}, {"recipe": "other"}), 0.25)
     assert found[["width", "accuracy"]].to_numpy().tolist() == [[0.125, 89], [0.25, 90], [0.5, 91]]
 
