@@ -7,7 +7,6 @@ group a layer, as neither may change the network it is given. Both results have 
 
 import argparse
 import copy
-import io
 import time
 from collections.abc import Callable
 
@@ -117,9 +116,7 @@ def main() -> None:
     about["exponents"] = exponents(rows)
     print(about, report.table(rows), sep="\n")
     report.write("removal", about, rows)
-    content = io.BytesIO()
-    plot(rows, about["exponents"]).savefig(content, format="png", dpi=110, metadata={"Software": None})
-    artifacts.write_bytes(report.RESULTS / "removal.png", content.getvalue())
+    artifacts.write_picture(report.RESULTS / "removal.png", plot(rows, about["exponents"]))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from matplotlib.ticker import NullFormatter
 from benchmarks import report
 from benchmarks.training import contenders, milliseconds
 from benchmarks.training import rows as training_rows
+from sparsify.artifacts import write_picture
 from stages import runtime
 
 KINDS = ("dense", "gate", "gaussian", "log_uniform", "mixture")
@@ -104,7 +105,7 @@ def main() -> None:
     about["exponents"] = {", ".join(key): value for key, value in exponents(rows).items()}
     print(about, report.table(rows), sep="\n")
     report.write("scaling", about, rows)
-    picture(rows).savefig(report.RESULTS / "scaling.png", dpi=100)
+    write_picture(report.RESULTS / "scaling.png", picture(rows))
 
 
 if __name__ == "__main__":

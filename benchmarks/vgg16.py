@@ -4,7 +4,6 @@
     python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-narrow"""
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -108,9 +107,7 @@ def main() -> None:
         rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), recipes.composed(f"recipe={RECIPE}")["model"]["width"])
         if rows.empty:
             raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
-        drawn = io.BytesIO()
-        picture(rows).savefig(drawn, format="png", dpi=110, metadata={"Software": None})
-        artifacts.write_bytes(FOLDER / "widths.png", drawn.getvalue())
+        artifacts.write_picture(FOLDER / "widths.png", picture(rows))
         results.filled(results.PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
                                       "widths": results.markdown(widths(rows))})
     except FileNotFoundError as error:

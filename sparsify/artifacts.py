@@ -9,13 +9,16 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from sparsify import models
 from sparsify.settings import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # imported by those alone that draw
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -27,6 +30,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_picture(path: Path, figure: "Figure") -> None:
+    """PNG, the same bytes for the same figure."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    write_bytes(path, content.getvalue())
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

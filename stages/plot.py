@@ -1,13 +1,12 @@
 """The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, and those of sweep_pictures.py."""
 
-import io
 import json
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sparsify.artifacts import write_bytes
+from sparsify.artifacts import write_picture
 from sparsify.settings import InputError
 from stages import runtime
 from stages.params import Params
@@ -87,9 +86,7 @@ def _units_kept(title: str) -> Figure:
 
 
 def _save(figure: Figure, name: str) -> None:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(runtime.PLOTS / f"{name}.png", content.getvalue())
+    write_picture(runtime.PLOTS / f"{name}.png", figure)
 
 
 if __name__ == "__main__":
