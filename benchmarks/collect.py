@@ -35,7 +35,7 @@ COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
            "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
 STAGES = {"baseline": "train_baseline", "bayesian": "train_bayesian", "prune": "prune", "controls": "controls"}  # by what they measure
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
-LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0}}
+LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0}}
 UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -56,10 +56,11 @@ LossFunction = Callable[[Batch], Terms]
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
         label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
-        state: Path | None = None) -> list[dict[str, float]]:
+        lr_factors: Mapping[str, float] | None = None, state: Path | None = None) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
+    lr_factors: as `make_optimizer` takes them.
     state: a file that keeps the state of every epoch until the end; if it is there at the start, training goes on from it.
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     Raises InputError at the end of the epoch in which a term was not finite."""
@@ -71,10 +72,10 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     device = train.labels.device
     mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     model.to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(model, settings)
+    optimizer = make_optimizer(model, settings, lr_factors)
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=total_steps + 1,
-                                                   pct_start=warmup, cycle_momentum=False)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = checkpoint.load(state, parts) if state else []
     epochs = range(math.ceil(total_steps / steps))
@@ -129,6 +130,7 @@ def answers(network: nn.Module, images: Tensor, moving: bool) -> Teacher:
     each batch is then asked for as it comes (arXiv:2106.05237)."""
     network.eval()
     if moving:
+        network.to(memory_format=torch.channels_last)
         return torch.no_grad()(lambda batch: network(batch.images))
     logits = torch.cat([network(some) for some in images.split(1000)])
     return lambda batch: logits[batch.indices]
@@ -145,12 +147,17 @@ def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, s
     return loss
 
 
-def make_optimizer(model: nn.Module, settings: StepSettings) -> torch.optim.Optimizer:
-    """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise."""
-    decayed, others = [], []
+def make_optimizer(model: nn.Module, settings: StepSettings,
+                   lr_factors: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+    """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise.
+
+    lr_factors: by name of a parameter, what its learning rate is multiplied by; 1 for those not named."""
+    lr_factors = lr_factors or {}
+    alike: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}  # (whether decayed, factor)
     for name, parameter in model.named_parameters():
-        (decayed if name.endswith("weight") and parameter.ndim > 1 else others).append(parameter)
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        alike.setdefault((name.endswith("weight") and parameter.ndim > 1, lr_factors.get(name, 1.0)), []).append(parameter)
+    groups = [{"params": parameters, "weight_decay": settings.weight_decay * decayed, "lr": settings.lr * factor}
+              for (decayed, factor), parameters in alike.items()]
     if settings.optimizer == "adamw":
         return _without_compiler(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
     return _without_compiler(torch.optim.SGD)(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)

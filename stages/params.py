@@ -33,6 +33,7 @@ class Model:
 class Bayesian:
     from_baseline: bool  # start from the trained dense network; else from scratch
     kl_warmup_epochs: NonNegative
+    noise_lr_factor: Positive  # the learning rate of noise and gates over that of the weights
     distill: Fraction  # share of the loss on the data that comes from the dense teacher
     temperature: Positive
     train: TrainSettings

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import torch
 
 from sparsify import artifacts, data, models
-from sparsify.bayes.convert import bayesianize
+from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
 from sparsify.measure.accuracy import accuracy_percent, quality
@@ -35,6 +35,7 @@ def train_bayesian(params: Params) -> None:
     curve = fit(model, dataset.train, loss, train,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, f"bayesian ({params.prior.kind})",
                 after_step=lambda: update_priors(model),
+                lr_factors=dict.fromkeys(noise_parameters(model), params.bayesian.noise_lr_factor),
                 state=runtime.training_state("bayesian", params, runtime.DATASET, runtime.BASELINE))
 
     artifacts.save_bayesian(runtime.BAYESIAN, description, model, {"inputs": params.prune.inputs, **asdict(params.prior)})

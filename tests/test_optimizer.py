@@ -46,6 +46,31 @@ def test_the_optimizer_takes_torchs_own_steps(train_settings, name):
     torch.testing.assert_close(ours.bias, theirs.bias)
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_factor_multiplies_the_learning_rate_of_the_parameter_it_names(train_settings, name):
+    def step(lr, factors):
+        model = nn.Linear(3, 2)
+        nn.init.constant_(model.weight, 1), nn.init.constant_(model.bias, 1)
+        optimizer = make_optimizer(model, train_settings(optimizer=name, lr=lr, weight_decay=0.1), factors)
+        descend(optimizer, {"nll": model(torch.ones(1, 3)).square().sum()})
+        return model
+    faster = step(0.01, {"weight": 3.0})
+    assert torch.equal(faster.weight, step(0.01 * 3.0, {}).weight)
+    assert torch.equal(faster.bias, step(0.01, {}).bias)
+
+
+def test_the_schedule_keeps_the_factors(train_settings):
+    start = network()
+
+    def moved(**more):
+        model = copy.deepcopy(start)
+        train(model, train_settings(optimizer="sgd", weight_decay=0.0),
+              lambda _: {"nll": sum(parameter.sum() for parameter in model.parameters())}, **more)
+        return [after - before for after, before in zip(model.parameters(), start.parameters(), strict=True)]
+    for (name, _), plain, faster in zip(start.named_parameters(), moved(), moved(lr_factors={"1.bias": 3.0}), strict=True):
+        torch.testing.assert_close(faster, 3 * plain if name == "1.bias" else plain)
+
+
 def test_training_does_not_load_the_compiler():
     code = ("import sys, torch; from sparsify.training import TrainSettings, descend, make_optimizer; model = torch.nn.Linear(2, 1); "
             "optimizer = make_optimizer(model, TrainSettings(epochs=1, batch_size=1, optimizer='adamw', lr=0.1, weight_decay=0.0, "

@@ -43,6 +43,12 @@ def bayesian_layers(model: nn.Module) -> dict[str, BayesianLayer]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, BayesianLayer)}
 
 
+def noise_parameters(model: nn.Module) -> list[str]:
+    """The names of what a Bayesian layer has beside its plain one: the noise on weights, or gates and their noise."""
+    return [f"{name}.{own}" for name, layer in bayesian_layers(model).items()
+            for own, _ in layer.named_parameters() if own not in ("weight", "bias")]
+
+
 @torch.no_grad()
 def bake(model: nn.Sequential) -> nn.Sequential:
     """The plain network that computes what the Bayesian one does in evaluation, and shares nothing with it."""

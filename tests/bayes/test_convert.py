@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sparsify import models
-from sparsify.bayes.convert import bake, bayesian_layers, bayesianize, log_alphas
+from sparsify.bayes.convert import bake, bayesian_layers, bayesianize, log_alphas, noise_parameters
 from sparsify.bayes.objective import update_priors
 from sparsify.bayes.priors import KINDS
 
@@ -34,6 +34,13 @@ def make_twin(prior_settings):
             parameter.add_(0.3 * torch.randn_like(parameter))
         return twin
     return make
+
+
+@every_kind
+def test_noise_is_what_a_twin_has_beside_its_original(prior_settings, kind):
+    plain = models.build("lenet5", SHAPE, 10)
+    names = {name for name, _ in bayesianize(plain, prior_settings(kind=kind), True).named_parameters()}
+    assert set(noise_parameters(bayesianize(plain, prior_settings(kind=kind), True))) == names - {name for name, _ in plain.named_parameters()}
 
 
 @pytest.mark.parametrize(("name", "kind", "inputs", "layers"), CHOSEN)
