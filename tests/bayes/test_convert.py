@@ -39,8 +39,9 @@ def make_twin(prior_settings):
 @every_kind
 def test_noise_is_what_a_twin_has_beside_its_original(prior_settings, kind):
     plain = models.build("lenet5", SHAPE, 10)
-    names = {name for name, _ in bayesianize(plain, prior_settings(kind=kind), True).named_parameters()}
-    assert set(noise_parameters(bayesianize(plain, prior_settings(kind=kind), True))) == names - {name for name, _ in plain.named_parameters()}
+    twin = bayesianize(plain, prior_settings(kind=kind), True)
+    names, plain_names = ({name for name, _ in network.named_parameters()} for network in (twin, plain))
+    assert set(noise_parameters(twin)) == names - plain_names
 
 
 @pytest.mark.parametrize(("name", "kind", "inputs", "layers"), CHOSEN)
