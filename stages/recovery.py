@@ -7,7 +7,7 @@ from torch import nn
 from sparsify.compress.masks import hold_zeros
 from sparsify.data import Dataset
 from sparsify.measure.accuracy import accuracy_percent
-from sparsify.training import StepSettings, Teacher, distillation, fit
+from sparsify.training import StepSettings, Teacher, cross_entropy, distillation, fit
 from stages import runtime
 from stages.params import Finetune, Params
 
@@ -21,7 +21,9 @@ def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: 
             **more: Any) -> list[dict[str, float]]:
     """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `more`.
 
-    The seed is set here, so that the way in which the network became small does not decide which images come first."""
+    The seed is set here, so that the way in which the network became small does not decide which images come first.
+    A teacher whose share of the loss is nothing is not asked: its answers to moved images cost as much as the small network's training."""
     runtime.seed_everything(seed)
-    return fit(small, dataset.train, distillation(small, teacher, train, settings.distill, settings.temperature), train,
+    loss = distillation(small, teacher, train, settings.distill, settings.temperature) if settings.distill else cross_entropy(small, train)
+    return fit(small, dataset.train, loss, train,
                lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, label, hold_zeros(small), **more)
