@@ -1,7 +1,7 @@
 """VGG-16's own tables in docs/results.md: channels kept by layer, latency, and how both grow with the width of the network.
 
-    python -m benchmarks.vgg16           from what docs/results/cifar10-vgg16-narrow/ keeps, and from metrics/results.csv
-    python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-narrow"""
+    python -m benchmarks.vgg16           from what docs/results/cifar10-vgg16-short/ keeps, and from metrics/results.csv
+    python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-short"""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
-RECIPE = "cifar10-vgg16-narrow"  # which a CPU can train; cifar10-vgg16, the whole, wants a GPU
+RECIPE = "cifar10-vgg16-short"  # which a CPU can train
 FILES = ("plots/units.csv", "metrics/benchmark.json", "metrics/prune.json", "metrics/controls.json")
 FOLDER = recipes.KEPT / RECIPE
 # Channels that others keep of the full network: "Neuron sparsification via variational dropout".
