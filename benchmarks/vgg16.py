@@ -19,7 +19,7 @@ from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
-RECIPE = "cifar10-vgg16-short"  # which a CPU can train
+RECIPE, NARROW = "cifar10-vgg16-short", "cifar10-vgg16-narrow"  # which a CPU can train
 FILES = ("plots/units.csv", "metrics/benchmark.json", "metrics/prune.json", "metrics/controls.json")
 FOLDER = recipes.KEPT / RECIPE
 # Channels that others keep of the full network: "Neuron sparsification via variational dropout".
@@ -49,17 +49,19 @@ def latency(benchmark: Mapping[str, Any]) -> str:
             f"{benchmark['threads']} thread; {benchmark['device']}; torch {benchmark['torch']}.")
 
 
-def by_width(rows: pd.DataFrame, own_width: float) -> pd.DataFrame:
-    """The prior's rows that differ from the recipe in their width alone, with that width, in order."""
-    rows = rows[(rows["recipe"] == RECIPE) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH_OVERRIDE}\S+)?")]
-    width = rows["overrides"].str.removeprefix(WIDTH_OVERRIDE).replace("", own_width).astype(float)
-    return rows.assign(width=width).drop_duplicates(["width", "seed"], keep="last").sort_values(["width", "seed"])  # 1 and 1.0 are one
+def by_width(rows: pd.DataFrame, own_widths: Mapping[str, float]) -> pd.DataFrame:
+    """The prior's rows that differ from their recipe in the width alone, with that width, in order.  own_widths: by recipe"""
+    chosen = rows["recipe"].isin(own_widths) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH_OVERRIDE}\S+)?")
+    rows = rows[chosen]
+    width = rows["overrides"].str.removeprefix(WIDTH_OVERRIDE).where(rows["overrides"] != "", rows["recipe"].map(own_widths)).astype(float)
+    key = ["recipe", "width", "seed"]
+    return rows.assign(width=width).drop_duplicates(key, keep="last").sort_values(key)  # 1 and 1.0 are one
 
 
 def widths(rows: pd.DataFrame) -> results.Table:
-    table = [["width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
-    for width, group in rows.groupby("width"):
-        table.append([f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
+    table = [["recipe", "width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
+    for (recipe, width), group in rows.groupby(["recipe", "width"]):
+        table.append([f"`{recipe}`", f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
             (group["accuracy_dense"], 2), (group["accuracy"], 2), (results.MEASURES["hidden_removed"](group), 1))),
             f"{results.mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}",
             f"{results.mean(group['macs_left'] / 1e6, 2)} of {group['macs_total'].iloc[0] / 1e6:.1f}",
@@ -68,20 +70,23 @@ def widths(rows: pd.DataFrame) -> results.Table:
 
 
 def picture(rows: pd.DataFrame) -> Figure:
-    """Accuracy dense and compact, and the share removed, against the width: means over the seeds."""
+    """Accuracy dense and compact, and the share removed, against the width: means over the seeds, a line a recipe."""
     measured = {key: results.MEASURES[key](rows) for key in ("hidden_removed", "compression")}
-    means = rows.assign(**measured).groupby("width").mean(numeric_only=True)
+    means = rows.assign(**measured).groupby(["recipe", "width"]).mean(numeric_only=True)
     figure = Figure(figsize=(10, 4), layout="constrained")
     accuracy, removed = figure.subplots(1, 2)
-    accuracy.plot(means.index, means["accuracy_dense"], "s--", color="black", label="dense")
-    accuracy.plot(means.index, means["accuracy"], "*-", color="tab:red", markersize=12, label="compact")
+    for (recipe, group), alpha in zip(means.groupby(level="recipe"), (0.45, 1), strict=False):
+        group, name = group.droplevel("recipe"), recipe.removeprefix("cifar10-vgg16-")
+        accuracy.plot(group.index, group["accuracy_dense"], "s--", color="black", alpha=alpha, label=f"dense, {name}")
+        accuracy.plot(group.index, group["accuracy"], "*-", color="tab:red", alpha=alpha, markersize=12, label=f"compact, {name}")
+        removed.plot(group.index, group["hidden_removed"], "o-", color="tab:blue", alpha=alpha, label=f"channels and units, {name}")
+        removed.plot(group.index, 100 - 100 / group["compression"], "v-", color="tab:green", alpha=alpha, label=f"weights, {name}")
     accuracy.set(ylabel="test accuracy (%)")
-    removed.plot(means.index, means["hidden_removed"], "o-", color="tab:blue", label="channels and units")
-    removed.plot(means.index, 100 - 100 / means["compression"], "v-", color="tab:green", label="weights")
     removed.set(ylabel="removed (%)", ylim=(None, 100))
+    ticks = means.index.unique("width").sort_values()
     for axes in (accuracy, removed):
         axes.set(xlabel="width, of VGG-16's", xscale="log")
-        axes.set_xticks(means.index, [f"{width:g}" for width in means.index], minor=False)
+        axes.set_xticks(ticks, [f"{width:g}" for width in ticks], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()
@@ -104,7 +109,8 @@ def main() -> None:
         if parser.parse_args().keep:
             recipes.keep(RECIPE, *FILES)
         units, benchmark = pd.read_csv(FOLDER / "units.csv"), json.loads((FOLDER / "benchmark.json").read_text())["benchmark"]
-        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), recipes.composed(f"recipe={RECIPE}")["model"]["width"])
+        own_widths = {recipe: recipes.composed(f"recipe={recipe}")["model"]["width"] for recipe in (NARROW, RECIPE)}
+        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), own_widths)
         if rows.empty:
             raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
         artifacts.write_picture(FOLDER / "widths.png", picture(rows))
