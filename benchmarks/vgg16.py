@@ -20,7 +20,8 @@ from sparsify.settings import InputError
 from stages.params import CONTROLS
 
 RECIPE, NARROW = "cifar10-vgg16-short", "cifar10-vgg16-narrow"  # which a CPU can train
-FILES = ("plots/units.csv", "metrics/benchmark.json", "metrics/prune.json", "metrics/controls.json")
+FILES = ("plots/units.csv", "plots/threshold_scan.csv", *(f"plots/{curve}_curve.csv" for curve in ("baseline", "bayesian", "finetune")),
+         "metrics/prune.json", "metrics/benchmark.json")
 FOLDER = recipes.KEPT / RECIPE
 # Channels that others keep of the full network: "Neuron sparsification via variational dropout".
 PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
