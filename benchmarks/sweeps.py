@@ -27,6 +27,7 @@ def sentences(recipe: str, folder: str, metrics: Mapping[str, Any]) -> str:
     sweep, prune = metrics["sweep"], metrics["prune"]
     weights, units = sweep["weights"], sweep["units"]
     batch, speedup = largest_batch(metrics["benchmark"])
+    threads = sweep.get("timing_threads", sweep["threads"])  # one and the same in those that were kept first
     chosen, lossless = units["recovered"]["within_drop"], units["recovered"]["lossless"]
     return f"""![Accuracy against the share removed, {recipe}]({folder}/sweep.png)
 
@@ -39,7 +40,7 @@ after a longer recovery; timed apart, in batches of {batch:,}, it is {speedup:.1
 
 ![Accuracy against speed-up, {recipe}]({folder}/sweep_speedup.png)
 
-{sweep["seeds"]} seeds; {sweep["device"]}, timed on {sweep["threads"]} thread; torch {sweep["torch"]}; {sweep["seconds"]:.0f} s."""
+{sweep["seeds"]} seeds; {sweep["device"]}, timed on {threads} thread; torch {sweep["torch"]}; {sweep["seconds"]:.0f} s."""
 
 
 def _ends(curves: Mapping[str, Any]) -> str:

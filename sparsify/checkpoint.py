@@ -19,6 +19,11 @@ def save(path: Path, parts: Parts, curve: Curve) -> None:
     write_tensors(path, {"parts": {name: part.state_dict() for name, part in parts.items()}, "random": random, "curve": curve})
 
 
+def seconds(path: Path) -> float:
+    """What the epochs took whose state is in `path`; 0 if there is no such file."""
+    return sum(row["seconds"] for row in read_tensors(path)["curve"]) if path.exists() else 0.0
+
+
 def load(path: Path, parts: Parts) -> Curve:
     """Puts the state in `path` into the parts and into torch's generators, and returns the curve so far; if there is no such file
     nothing changes. Raises InputError for one that is damaged or of another training."""

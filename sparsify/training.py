@@ -1,10 +1,12 @@
 """One training loop for the dense, the Bayesian and the compact network: they differ in their loss alone."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
 import torch
@@ -56,12 +58,13 @@ LossFunction = Callable[[Batch], Terms]
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
         label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
-        lr_factors: Mapping[str, float] | None = None, state: Path | None = None) -> list[dict[str, float]]:
+        lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     lr_factors: as `make_optimizer` takes them.
-    state: a file that keeps the state of every epoch until the end; if it is there at the start, training goes on from it.
+    state: a file that keeps the state of the last epoch; if it is there at the start, training goes on from it. Whoever keeps what
+        was trained deletes it after that.
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     Raises InputError at the end of the epoch in which a term was not finite."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
@@ -100,9 +103,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
         if state:
             checkpoint.save(state, parts, curve)
-    if state:
-        state.unlink(missing_ok=True)  # another run of the same training may have been here
-    model.to(memory_format=torch.contiguous_format)
+    model.eval().to(memory_format=torch.contiguous_format)
     return curve
 
 
@@ -130,7 +131,7 @@ def answers(network: nn.Module, images: Tensor, moving: bool) -> Teacher:
     each batch is then asked for as it comes (arXiv:2106.05237)."""
     network.eval()
     if moving:
-        network.to(memory_format=torch.channels_last)
+        network = copy.deepcopy(network).to(memory_format=torch.channels_last)
         return torch.no_grad()(lambda batch: network(batch.images))
     logits = torch.cat([network(some) for some in images.split(1000)])
     return lambda batch: logits[batch.indices]
@@ -148,11 +149,10 @@ def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, s
 
 
 def make_optimizer(model: nn.Module, settings: StepSettings,
-                   lr_factors: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+                   lr_factors: Mapping[str, float] = MappingProxyType({})) -> torch.optim.Optimizer:
     """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise.
 
     lr_factors: by name of a parameter, what its learning rate is multiplied by; 1 for those not named."""
-    lr_factors = lr_factors or {}
     alike: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}  # (whether decayed, factor)
     for name, parameter in model.named_parameters():
         alike.setdefault((name.endswith("weight") and parameter.ndim > 1, lr_factors.get(name, 1.0)), []).append(parameter)

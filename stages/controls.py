@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from sparsify import artifacts, data
+from sparsify import artifacts, checkpoint, data
 from sparsify.compress import magnitude, masks
 from sparsify.compress.compact import compact
 from sparsify.measure.accuracy import accuracy_percent, quality
@@ -26,14 +26,15 @@ def controls(params: Params) -> None:
     ways = {"magnitude": (lambda: _cut(dense, small, params.prune.inputs), params.finetune.train.epochs),
             "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
 
-    figures = {}
+    figures, states = {}, {}
     for method in params.controls.methods:
-        start = time.perf_counter()
+        state = states[method] = runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT)
+        start = time.perf_counter() - checkpoint.seconds(state)
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]
         network = make()
         recover(network, teacher, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), params.seed,
-                method, state=runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT))
+                method, state=state)
         figures[method] = {
             **quality(network, dataset.test),
             "validation_accuracy": accuracy_percent(network, dataset.validation),
@@ -41,6 +42,8 @@ def controls(params: Params) -> None:
             "epochs": epochs,
             "seconds": round(time.perf_counter() - start, 1)}
     artifacts.write_json(runtime.METRICS / "controls.json", {"controls": {**figures, **runtime.provenance(params.seed)}})
+    for state in states.values():
+        state.unlink(missing_ok=True)
 
 
 def _cut(dense: nn.Sequential, small: nn.Sequential, inputs: bool) -> nn.Sequential:

@@ -5,7 +5,7 @@ import time
 import torch
 from torch import nn
 
-from sparsify import artifacts, data, models
+from sparsify import artifacts, checkpoint, data, models
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress import masks
@@ -23,7 +23,8 @@ SCAN_POINTS, FINER_POINTS = 40, 12
 
 
 def prune(params: Params) -> None:
-    start = time.perf_counter()
+    state = runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
+    start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     mean, scores = _posterior()
     dense = artifacts.load_model(runtime.BASELINE, models.describe(mean)).to(runtime.device())
@@ -36,12 +37,13 @@ def prune(params: Params) -> None:
                 "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
-    rows = scan(mean, scores, candidates(scores, SCAN_POINTS), measure)
+    thresholds = candidates(scores, SCAN_POINTS)
+    rows = scan(mean, scores, thresholds, measure)
     threshold = params.prune.threshold
     if threshold is None:
         least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
         chosen = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)
-        rows += scan(mean, scores, finer(scores, rows, chosen, FINER_POINTS), measure)[1:]
+        rows += scan(mean, scores, finer(scores, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
         rows.sort(key=lambda row: -row["threshold"])
     masked = masks.apply(mean, masks.from_scores(scores, threshold))
@@ -50,8 +52,7 @@ def prune(params: Params) -> None:
     accuracy_compact = accuracy_percent(small, dataset.test)
 
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning",
-                    state=runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN))
+    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
 
     after = size(small, dataset.input_shape)
     artifacts.save_model(runtime.COMPACT, small)
@@ -67,6 +68,7 @@ def prune(params: Params) -> None:
         "logit_gap": gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
+    state.unlink(missing_ok=True)
 
 
 def _posterior() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:

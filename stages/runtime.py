@@ -22,10 +22,15 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 def main(stage: Callable[[params.Params], None]) -> None:
     """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
     keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
         stage(params.load())
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
+    except torch.OutOfMemoryError as error:
+        sys.exit(f"error: {str(error).splitlines()[0]} Lower the batch_size of this stage's section in params.yaml")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -37,7 +42,7 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3  # malloc.h
         mallopt(trim_threshold, 1 << 30)
-        mallopt(mmap_threshold, 1 << 30)
+        mallopt(mmap_threshold, 1 << 30) or mallopt(mmap_threshold, 32 << 20)  # the most that an older one takes
 
 
 def device() -> torch.device:

@@ -48,6 +48,7 @@ def sweep(params: Params) -> None:
     for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
         rows += [{"method": method, "share": share, **row} for row in _point(network, teacher, method, dataset, params)]
 
+    provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
     torch.set_num_threads(params.benchmark.threads)
     units = {f"{share}": Series(network) for (method, share), network in networks.items() if method == "units"}
     times = latencies_ms({"dense": Series(dense), **units}, dataset.test.images, params.sweep.timing_repeats)
@@ -67,7 +68,8 @@ def sweep(params: Params) -> None:
                     for recovered, phase in enumerate(PHASES)} for method in METHODS},
         "seeds": len(params.sweep.seeds),
         "seconds": round(time.perf_counter() - start, 1),
-        **runtime.provenance(params.seed)}})
+        "timing_threads": params.benchmark.threads,
+        **provenance}})
 
 
 def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple[float, nn.Sequential]]:

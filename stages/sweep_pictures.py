@@ -72,7 +72,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.set(xlabel=f"speed-up of the test set over the dense network, measured ({metrics['sweep']['threads']} thread, median of "
+    axes.set(xlabel=f"speed-up of the test set over the dense network, measured ({metrics['sweep']['timing_threads']} thread, median of "
                     f"{params.sweep.timing_repeats} interleaved passes)", xlim=(0.8, 1.6 * highest))
     _stretch_accuracy(axes, units["accuracy"])
     _finish(figure, params, legend_columns=1)

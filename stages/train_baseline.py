@@ -2,7 +2,7 @@
 
 import time
 
-from sparsify import artifacts, data, models
+from sparsify import artifacts, checkpoint, data, models
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.training import cross_entropy, fit
 from stages import runtime
@@ -10,14 +10,15 @@ from stages.params import Params
 
 
 def train_baseline(params: Params) -> None:
-    start = time.perf_counter()
+    state = runtime.training_state("baseline", params, runtime.DATASET)
+    start = time.perf_counter() - checkpoint.seconds(state)
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     model = models.build(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width).to(runtime.device())
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
-                state=runtime.training_state("baseline", params, runtime.DATASET))
+                state=state)
 
     artifacts.save_model(runtime.BASELINE, model)
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)
@@ -26,6 +27,7 @@ def train_baseline(params: Params) -> None:
         "validation_accuracy": accuracy_percent(model, dataset.validation),
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
+    state.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

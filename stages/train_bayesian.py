@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import torch
 
-from sparsify import artifacts, data, models
+from sparsify import artifacts, checkpoint, data, models
 from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
@@ -17,7 +17,8 @@ from stages.params import Params
 
 
 def train_bayesian(params: Params) -> None:
-    start = time.perf_counter()
+    state = runtime.training_state("bayesian", params, runtime.DATASET, runtime.BASELINE)
+    start = time.perf_counter() - checkpoint.seconds(state)
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = models.build(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
@@ -36,7 +37,7 @@ def train_bayesian(params: Params) -> None:
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, f"bayesian ({params.prior.kind})",
                 after_step=lambda: update_priors(model),
                 lr_factors=dict.fromkeys(noise_parameters(model), params.bayesian.noise_lr_factor),
-                state=runtime.training_state("bayesian", params, runtime.DATASET, runtime.BASELINE))
+                state=state)
 
     artifacts.save_bayesian(runtime.BAYESIAN, description, model, {"inputs": params.prune.inputs, **asdict(params.prior)})
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)
@@ -46,6 +47,7 @@ def train_bayesian(params: Params) -> None:
         "validation_accuracy": accuracy_percent(model, dataset.validation),
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
+    state.unlink(missing_ok=True)
 
 
 def _costs(dense: torch.nn.Sequential, params: Params, dataset: data.Dataset) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from torch import nn
 
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
+from sparsify.checkpoint import save, seconds
 from sparsify.data import Split
 from sparsify.settings import InputError
 from sparsify.training import cross_entropy, fit
@@ -49,10 +50,18 @@ def test_a_training_taken_up_again_equals_one_that_ran_through(tmp_path, train_s
     with pytest.raises(KeyboardInterrupt):
         trained(settings, interrupted_at(epoch), state, kind, prior_settings)
     assert state.exists() == (epoch > 1)
-    again, through = (trained(settings, interrupted_at(None), path, kind, prior_settings) for path in (state, None))
-    assert again[0] == through[0]
-    assert again[1].keys() == through[1].keys() and all(torch.equal(again[1][key], through[1][key]) for key in again[1])
-    assert not state.exists()
+    through = trained(settings, interrupted_at(None), None, kind, prior_settings)
+    for _ in range(2):  # at last from the state of the last epoch, as after an interruption before the result was kept
+        again = trained(settings, interrupted_at(None), state, kind, prior_settings)
+        assert again[0] == through[0]
+        assert again[1].keys() == through[1].keys() and all(torch.equal(again[1][key], through[1][key]) for key in again[1])
+
+
+def test_seconds_are_those_of_the_epochs_so_far(tmp_path):
+    state = tmp_path / "state.pt"
+    assert seconds(state) == 0
+    save(state, {}, [{"epoch": 1, "seconds": 2.5}, {"epoch": 2, "seconds": 1.5}])
+    assert seconds(state) == 4
 
 
 def test_the_state_of_another_training_or_a_damaged_one_is_refused_by_name(tmp_path, train_settings, prior_settings):

@@ -22,6 +22,14 @@ def ask(network):
     return answers(network, IMAGES, moving=False)
 
 
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_teacher_keeps_its_place_in_memory(moving):
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten())
+    before = network[0].weight.stride()
+    answers(network, torch.randn(4, 2, 5, 5), moving)
+    assert network[0].weight.stride() == before
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_without_a_share_distillation_is_cross_entropy(pair, train_settings, smoothing):
     terms = distillation(pair[0], ask(pair[1]), train_settings(label_smoothing=smoothing), 0.0, 3.0)(BATCH)

@@ -16,8 +16,8 @@ from sparsify.precision import fast_dtype
 
 # Under the square root of a variance: the gradient of sqrt is infinite at 0, where a unit sees nothing but zeros.
 VARIANCE_FLOOR = 1e-12
-# A mean of zero would start with no noise at all and could never be told from a certain weight.
-INITIAL_VARIANCE_FLOOR = 1e-8
+# Of a neuron's mean square weight: one of zeros would start with no noise at all and could never be told from a certain one.
+INITIAL_SIGNAL_FLOOR = 1e-8
 
 
 def _normal(mean: Tensor, variance: Tensor) -> Tensor:
@@ -42,7 +42,8 @@ class BayesianLayer:
         return self.prior.kl_sum(*self._posterior(), self.kl_scale)
 
     def update_prior(self) -> None:
-        self.prior.update(*self._posterior())
+        if self.prior.fitted:
+            self.prior.update(*self._posterior())
 
     def log_alpha(self) -> Tensor:
         """How irrelevant each weight is, in a shape that broadcasts to `weight`: large means irrelevant."""
@@ -72,7 +73,7 @@ class BayesianLayer:
 class _WeightNoise(BayesianLayer):
     def _init_noise(self, settings: PriorSettings) -> None:
         """Variances start at initial_alpha times the mean square of the neuron's weights."""
-        signal = self.weight.detach().flatten(1).square().mean(1).clamp_min(INITIAL_VARIANCE_FLOOR)  # (O,)
+        signal = self.weight.detach().flatten(1).square().mean(1).clamp_min(INITIAL_SIGNAL_FLOOR)  # (O,)
         start = (settings.initial_alpha * signal).log()
         self.log_var = nn.Parameter(start.reshape(-1, *[1] * (self.weight.ndim - 1)).expand_as(self.weight).clone())
         self.prior = KINDS[settings.kind](settings, *(part.detach() for part in self._posterior()))

@@ -24,6 +24,7 @@ class Prior(nn.Module):
     """What every prior offers. It is made for one layer, whose posterior starts at `mean` and `log_var`."""
 
     groups = "weights"  # what it makes irrelevant one by one: weights, neurons (rows of weights), or units (gates on inputs)
+    fitted = False  # whether it has parameters of its own, which `update` fits
 
     def __init__(self, settings: "PriorSettings", mean: Tensor, log_var: Tensor):
         super().__init__()
@@ -41,7 +42,8 @@ class Prior(nn.Module):
         return kl.log_alpha(mean, log_var)
 
     def update(self, mean: Tensor, log_var: Tensor) -> None:
-        """One step of the prior's own parameters towards the posterior, after each training step."""
+        """One step of the prior's own parameters towards the posterior, after each training step; asked of a `fitted` prior alone."""
+        raise NotImplementedError
 
 
 class LogUniform(Prior):
@@ -95,6 +97,8 @@ class RowMixture(RowGaussian):
     indicator "weight": w_ij ~ pi_i1 N(0, sigma_i1^2) + pi_i2 N(0, sigma_i2^2), each neuron with scales of its own.
     indicator "neuron": all the weights of a neuron come from the same component; the layer shares the scales.
     Scales and shares are buffers, fitted by one EM step a training step; variances stay above a floor, else the narrow one collapses."""
+
+    fitted = True
 
     def __init__(self, settings: "PriorSettings", mean: Tensor, log_var: Tensor):
         super().__init__(settings, mean, log_var)

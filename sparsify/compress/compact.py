@@ -31,7 +31,7 @@ def compact(model: nn.Sequential, inputs: bool = True) -> nn.Sequential:
         features = units[before.unit]  # of the features that come in, those whose unit stays
         if isinstance(layers[name], nn.Linear) and (before.producer is not None or inputs):
             features &= live_features(weight).cpu()
-        new.update(_selected(before, units, features))
+        new.update(_selected(before, units, features, weight.device))
         rows = torch.ones(weight.shape[0], dtype=torch.bool) if after is None else after
         new[name] = _shrunk(layers[name], rows, features)
         if before.producer is not None:
@@ -64,7 +64,7 @@ def _silent(model: nn.Sequential, link: Link) -> Tensor:
     return no_inputs(producer.weight) & (constant == 0)
 
 
-def _selected(link: Link, units: Tensor, features: Tensor) -> dict[str, nn.Module]:
+def _selected(link: Link, units: Tensor, features: Tensor, device: torch.device) -> dict[str, nn.Module]:
     """The Select that stands before the consumer, if what is left of its input has gaps; under the name of an older one."""
     if link.producer is None:
         index, flattened = link.unit[features], link.n_units  # the input itself stays as it is
@@ -73,7 +73,7 @@ def _selected(link: Link, units: Tensor, features: Tensor) -> dict[str, nn.Modul
         index, flattened = (rank[link.unit] * link.places + link.place)[features], int(units.sum()) * link.places
     if torch.equal(index, torch.arange(flattened)):
         return {}
-    select = Select(flattened, len(index))
+    select = Select(flattened, len(index)).to(device)
     select.index.copy_(index)
     return {link.select or f"{link.consumer}_inputs": select}
 

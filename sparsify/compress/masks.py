@@ -11,6 +11,10 @@ from sparsify.models import Select, describe, rebuild, weighted_layers
 from sparsify.settings import InputError
 
 
+class EmptyLayer(InputError):
+    """Masks that leave nothing of a layer."""
+
+
 def from_scores(scores: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     """True = kept: irrelevance up to the threshold.  by layer, in any shape that broadcasts to its weight"""
     return {name: score <= threshold for name, score in scores.items()}
@@ -21,7 +25,7 @@ def apply(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
     """A copy of `model` with the masked weights at zero and the dead units silent.
 
     A unit is dead if no weight comes in (what is left of it is a constant) or none goes out (nobody reads it). It gets zero
-    weights, bias and normalisation, and is exactly zero after its activation. Raises InputError where a layer would be emptied."""
+    weights, bias and normalisation, and is exactly zero after its activation. Raises EmptyLayer where one would lose all its weights."""
     masked = copy.deepcopy(model)
     layers = weighted_layers(masked)
     for name, mask in masks.items():
@@ -33,8 +37,8 @@ def apply(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
         _silence(masked, link, ~is_read(link, layers[link.consumer].weight))
     for name, layer in layers.items():
         if not live_features(layer.weight).any():
-            raise InputError(f"the threshold would remove every weight of {name}; choose one that keeps some of its "
-                             f"{layer.weight.shape[0]} units, or a smaller prior.beta")
+            raise EmptyLayer(f"the masks would remove every weight of {name}; keep some of its {layer.weight.shape[0]} units "
+                             "(a higher threshold, or a smaller prior.beta)")
     return masked
 
 

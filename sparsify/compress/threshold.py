@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from sparsify.compress.masks import apply, from_scores
+from sparsify.compress.masks import EmptyLayer, apply, from_scores
 from sparsify.settings import InputError
 
 Row = dict[str, float]
@@ -18,11 +18,11 @@ def candidates(scores: Mapping[str, Tensor], n: int) -> list[float]:
     return values[places].tolist()
 
 
-def finer(scores: Mapping[str, Tensor], rows: list[Row], chosen: Row, n: int) -> list[float]:
-    """The chosen threshold, and at most `n` between it and the next lower one of `rows`, which was one step too far.  rows from `scan`"""
-    lower = max((row["threshold"] for row in rows if row["threshold"] < chosen["threshold"]), default=float("-inf"))
-    between = {name: score[(score > lower) & (score < chosen["threshold"])] for name, score in scores.items()}
-    return [chosen["threshold"], *(candidates(between, n) if any(len(score) for score in between.values()) else [])]
+def finer(scores: Mapping[str, Tensor], thresholds: list[float], chosen: float, n: int) -> list[float]:
+    """The chosen one of `thresholds`, and at most `n` between it and the next lower one, which was one step too far."""
+    lower = max((threshold for threshold in thresholds if threshold < chosen), default=float("-inf"))
+    between = {name: score[(score > lower) & (score < chosen)] for name, score in scores.items()}
+    return [chosen, *(candidates(between, n) if any(len(score) for score in between.values()) else [])]
 
 
 def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[float], measure: Callable[[nn.Sequential], Row]) -> list[Row]:
@@ -31,7 +31,7 @@ def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[fl
     for threshold in thresholds:
         try:
             masked = apply(model, from_scores(scores, threshold))
-        except InputError:
+        except EmptyLayer:
             break
         rows.append({"threshold": threshold, **measure(masked)})
     if not rows:
@@ -41,4 +41,5 @@ def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[fl
 
 def within_budget(rows: list[Row], removed: str, accuracy: str, least: float) -> Row:
     """The row with the most `removed` among those whose `accuracy` is at least `least`; the first if none is.  rows from `scan`"""
+    least -= 1e-9  # a difference of percentages may miss the very one that it stands for
     return max((row for row in rows if row[accuracy] >= least), key=lambda row: row[removed], default=rows[0])

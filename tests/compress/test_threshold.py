@@ -40,12 +40,12 @@ def test_scan_measures_the_masked_network_up_to_the_first_that_empties_a_layer()
 @pytest.mark.parametrize("n", [3, 100])
 def test_finer_thresholds_lie_between_the_chosen_and_the_next_lower_one(n):
     scores = {"a": torch.rand(10, 7), "b": torch.rand(30, 1)}
-    coarse = [{"threshold": threshold} for threshold in candidates(scores, 10)]
+    coarse = candidates(scores, 10)
     values = sorted([*scores["a"].flatten().tolist(), *scores["b"].flatten().tolist()], reverse=True)
-    for chosen, after in zip(coarse, [*coarse[1:], {"threshold": -1.0}], strict=True):
-        between = [value for value in values if after["threshold"] < value < chosen["threshold"]]
+    for chosen, after in zip(coarse, [*coarse[1:], -1.0], strict=True):
+        between = [value for value in values if after < value < chosen]
         found = finer(scores, coarse, chosen, n)
-        assert found[0] == chosen["threshold"]
+        assert found[0] == chosen
         assert set(found[1:]) <= set(between) and len(found) - 1 == min(n, len(between))
         assert found == sorted(found, reverse=True)
 
@@ -55,6 +55,19 @@ def test_the_most_removed_within_the_budget_is_taken(least, chosen):
     rows = [{"removed": 0.0, "accuracy": 99.0}, {"removed": 50.0, "accuracy": 98.0}, {"removed": 70.0, "accuracy": 97.0},
             {"removed": 90.0, "accuracy": 91.0}, {"removed": 80.0, "accuracy": 96.0}]  # accuracy need not fall steadily
     assert within_budget(rows, "removed", "accuracy", least) is rows[chosen]
+
+
+def test_a_drop_of_just_what_is_allowed_is_within_the_budget():
+    for correct in range(4000, 5001):  # of 5,000 images; the differences of such percentages are not exact
+        rows = [{"removed": 0.0, "accuracy": 100 * correct / 5000}, {"removed": 1.0, "accuracy": 100 * (correct - 5) / 5000}]
+        assert within_budget(rows, "removed", "accuracy", rows[0]["accuracy"] - 0.1) is rows[1]
+        assert within_budget(rows, "removed", "accuracy", rows[0]["accuracy"] - 0.08) is rows[0]
+
+
+def test_a_layer_that_cannot_be_cut_is_not_taken_for_a_collapse():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Softplus(beta=2), nn.PReLU(), nn.Linear(2, 2))
+    with pytest.raises(InputError, match=r"PReLU|Softplus"):
+        scan(network, {"0": torch.zeros(2, 1)}, [0.0], lambda masked: {})
 
 
 def test_a_collapsed_network_is_an_error_and_not_an_empty_scan():

@@ -140,6 +140,19 @@ def test_threshold_that_empties_a_layer_is_refused():
     assert "would remove every weight of fc1" in error_of(prune.prune)
 
 
+def test_folder_that_cannot_be_written_is_named():
+    Path("scratch").rmdir()
+    Path("scratch").write_text("a file")
+    assert "'scratch'; mend that" in error_of(train_baseline.train_baseline)
+
+
+def test_device_without_enough_memory_is_told_what_to_lower(monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nGPU 0 has 1 GiB.")
+    monkeypatch.setattr(train_baseline, "fit", full)
+    assert "Tried to allocate 2 GiB. Lower the batch_size" in error_of(train_baseline.train_baseline)
+
+
 def test_network_that_breaks_in_its_last_step_is_refused():
     prepare("baseline.lr=1.0e+30", "baseline.epochs=1")  # of one step, whose loss is still that of the first weights
     assert "learning rate" in error_of(train_baseline.train_baseline)

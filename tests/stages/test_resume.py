@@ -1,5 +1,6 @@
 """A stage that was interrupted, run again: where its state lies, and that it is used."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 import torch
 from test_recipes import compose
 
-from sparsify import data
+from sparsify import checkpoint, data, training
 from stages import params, runtime, train_baseline
 
 
@@ -40,6 +41,23 @@ def test_a_stage_that_was_interrupted_writes_the_same_model_when_run_again(works
     train_baseline.train_baseline(params.load())
     assert runtime.BASELINE.read_bytes() == through
     assert pd.read_csv("plots/baseline_curve.csv")["validation_accuracy"].tolist()[:2] == [50, 50]  # of the first run: taken up
+    assert not list(Path("scratch").iterdir())
+
+
+def test_a_training_that_ended_is_not_lost_before_its_stage_has_written(workspace, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(train_baseline, "quality", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_baseline.train_baseline(params.load())
+    [state] = Path("scratch").iterdir()
+    spent = checkpoint.seconds(state)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "descend", interrupted)  # no step is left to take
+        train_baseline.train_baseline(params.load())
+    report = json.loads((runtime.METRICS / "baseline.json").read_text())["baseline"]
+    assert report["seconds"] >= round(spent, 1) - 0.1  # the first run's epochs count
     assert not list(Path("scratch").iterdir())
 
 

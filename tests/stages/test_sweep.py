@@ -48,7 +48,7 @@ def metrics(tmp_path, monkeypatch):
     compose(Path("params.yaml"), "recipe=mnist-lenet5")
     ends = {phase: {"plateau_percent": end} for phase, end in (("pruned", None), ("recovered", 80.0))}
     dense = {"accuracy": 95.7, "weights": 266200, "hidden": 400}
-    return {"sweep": {"dense": dense, "weights": ends, "units": ends, "seeds": 3, "threads": 1},
+    return {"sweep": {"dense": dense, "weights": ends, "units": ends, "seeds": 3, "timing_threads": 1},
             "prune": {"hidden_removed_percent": 87.0, "compression_nonzeros": 14.0, "accuracy_finetuned": 95.0},
             "benchmark": {"speedup": {"batch_1": {"median": 2.0}, "batch_1000": {"median": 6.6}}}}
 
