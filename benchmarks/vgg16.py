@@ -19,7 +19,7 @@ from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
-RECIPE, NARROW = "cifar10-vgg16-short", "cifar10-vgg16-narrow"  # which a CPU can train
+RECIPE = "cifar10-vgg16-short"  # which a CPU can train
 FILES = ("plots/units.csv", "plots/threshold_scan.csv", *(f"plots/{curve}_curve.csv" for curve in ("baseline", "bayesian", "finetune")),
          "metrics/prune.json", "metrics/benchmark.json")
 FOLDER = recipes.KEPT / RECIPE
@@ -27,6 +27,7 @@ FOLDER = recipes.KEPT / RECIPE
 PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
 FULL = [width for width in VGG16_WIDTHS if width != "pool"]
 WIDTH_OVERRIDE = "model.width="
+LEVELS = (90, 93, 94)  # percent; KellerJordan/cifar10-airbench is measured at the last
 
 
 def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> results.Table:
@@ -50,19 +51,29 @@ def latency(benchmark: Mapping[str, Any]) -> str:
             f"{benchmark['threads']} thread; {benchmark['device']}; torch {benchmark['torch']}.")
 
 
-def by_width(rows: pd.DataFrame, own_widths: Mapping[str, float]) -> pd.DataFrame:
-    """The prior's rows that differ from their recipe in the width alone, with that width, in order.  own_widths: by recipe"""
-    chosen = rows["recipe"].isin(own_widths) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH_OVERRIDE}\S+)?")
+def time_to(curve: pd.DataFrame, levels: Sequence[float] = LEVELS) -> results.Table:
+    """A row a level of validation accuracy: after how many epochs and minutes training first had it.  curve: as `fit` returns it"""
+    table = [["accuracy on validation", "epochs", "minutes"]]
+    minutes = curve["seconds"].cumsum() / 60
+    for level in levels:
+        there = curve["validation_accuracy"] >= level
+        first = there.idxmax()
+        table.append([f"{level:g} %", *((f"{curve['epoch'][first]}", f"{minutes[first]:.1f}") if there.any() else ("not reached", ""))])
+    return table
+
+
+def by_width(rows: pd.DataFrame) -> pd.DataFrame:
+    """The prior's rows that differ from the recipe in the width alone, with that width, in order."""
+    chosen = (rows["recipe"] == RECIPE) & ~rows["method"].isin(CONTROLS) & rows["overrides"].str.fullmatch(rf"({WIDTH_OVERRIDE}\S+)?")
     rows = rows[chosen]
-    width = rows["overrides"].str.removeprefix(WIDTH_OVERRIDE).where(rows["overrides"] != "", rows["recipe"].map(own_widths)).astype(float)
-    key = ["recipe", "width", "seed"]
-    return rows.assign(width=width).drop_duplicates(key, keep="last").sort_values(key)  # 1 and 1.0 are one
+    width = rows["overrides"].str.removeprefix(WIDTH_OVERRIDE).replace("", 1).astype(float)
+    return rows.assign(width=width).drop_duplicates(["width", "seed"], keep="last").sort_values(["width", "seed"])  # 0.5 and 0.50 are one
 
 
 def widths(rows: pd.DataFrame) -> results.Table:
-    table = [["recipe", "width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
-    for (recipe, width), group in rows.groupby(["recipe", "width"]):
-        table.append([f"`{recipe}`", f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
+    table = [["width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
+    for width, group in rows.groupby("width"):
+        table.append([f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
             (group["accuracy_dense"], 2), (group["accuracy"], 2), (results.MEASURES["hidden_removed"](group), 1))),
             f"{results.mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}",
             f"{results.mean(group['macs_left'] / 1e6, 2)} of {group['macs_total'].iloc[0] / 1e6:.1f}",
@@ -71,23 +82,20 @@ def widths(rows: pd.DataFrame) -> results.Table:
 
 
 def picture(rows: pd.DataFrame) -> Figure:
-    """Accuracy dense and compact, and the share removed, against the width: means over the seeds, a line a recipe."""
+    """Accuracy dense and compact, and the share removed, against the width: means over the seeds."""
     measured = {key: results.MEASURES[key](rows) for key in ("hidden_removed", "compression")}
-    means = rows.assign(**measured).groupby(["recipe", "width"]).mean(numeric_only=True)
+    means = rows.assign(**measured).groupby("width").mean(numeric_only=True)
     figure = Figure(figsize=(10, 4), layout="constrained")
     accuracy, removed = figure.subplots(1, 2)
-    for (recipe, group), alpha in zip(means.groupby(level="recipe"), (0.45, 1), strict=False):
-        group, name = group.droplevel("recipe"), recipe.removeprefix("cifar10-vgg16-")
-        accuracy.plot(group.index, group["accuracy_dense"], "s--", color="black", alpha=alpha, label=f"dense, {name}")
-        accuracy.plot(group.index, group["accuracy"], "*-", color="tab:red", alpha=alpha, markersize=12, label=f"compact, {name}")
-        removed.plot(group.index, group["hidden_removed"], "o-", color="tab:blue", alpha=alpha, label=f"channels and units, {name}")
-        removed.plot(group.index, 100 - 100 / group["compression"], "v-", color="tab:green", alpha=alpha, label=f"weights, {name}")
+    accuracy.plot(means["accuracy_dense"], "s--", color="black", label="dense")
+    accuracy.plot(means["accuracy"], "*-", color="tab:red", markersize=12, label="compact")
+    removed.plot(means["hidden_removed"], "o-", color="tab:blue", label="channels and units")
+    removed.plot(100 - 100 / means["compression"], "v-", color="tab:green", label="weights")
     accuracy.set(ylabel="test accuracy (%)")
     removed.set(ylabel="removed (%)", ylim=(None, 100))
-    ticks = means.index.unique("width").sort_values()
     for axes in (accuracy, removed):
         axes.set(xlabel="width, of VGG-16's", xscale="log")
-        axes.set_xticks(ticks, [f"{width:g}" for width in ticks], minor=False)
+        axes.set_xticks(means.index, [f"{width:g}" for width in means.index], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()
@@ -110,12 +118,12 @@ def main() -> None:
         if parser.parse_args().keep:
             recipes.keep(RECIPE, *FILES)
         units, benchmark = pd.read_csv(FOLDER / "units.csv"), json.loads((FOLDER / "benchmark.json").read_text())["benchmark"]
-        own_widths = {recipe: recipes.composed(f"recipe={recipe}")["model"]["width"] for recipe in (NARROW, RECIPE)}
-        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False), own_widths)
+        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False))
         if rows.empty:
             raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
         artifacts.write_picture(FOLDER / "widths.png", picture(rows))
         results.filled(results.PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
+                                      "time to": results.markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
                                       "widths": results.markdown(widths(rows))})
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, benchmarks.collect, and this with --keep")

@@ -36,25 +36,29 @@ def test_latency_has_a_line_a_batch_size():
         "| 256 | 1,230 (617-2,470) | 2 (1-4) | 4 (2-8) |", "", "30 rounds of both in turn, float32, 1 thread; cpu; torch 2."]
 
 
+def test_time_to_an_accuracy_ends_with_the_first_epoch_that_has_it():
+    curve = pd.DataFrame({"epoch": [1, 2, 3, 4], "validation_accuracy": [50.0, 90.0, 89.0, 93.5], "seconds": [60.0, 90.0, 60.0, 60.0]})
+    assert vgg16.time_to(curve, (50, 90, 93, 94))[1:] == [
+        ["50 %", "1", "1.0"], ["90 %", "2", "2.5"], ["93 %", "4", "4.5"], ["94 %", "not reached", ""]]
+
+
 def test_widths_are_of_the_prior_of_runs_that_changed_nothing_else():
     found = vgg16.by_width(rows(
         {"overrides": "model.width=0.50", "accuracy": 1}, {"overrides": "model.width=0.5", "accuracy": 91},
         {"accuracy": 90}, {"overrides": "model.width=0.125", "accuracy": 89},
-        {"overrides": "model.width=0.5 prior.beta=1"}, {"overrides": "prior.beta=1"}, {"method": "scratch"}, {"recipe": "other"},
-        {"recipe": "z", "accuracy": 92}), {RECIPE: 0.25, "z": 1})
-    assert found[["width", "accuracy"]].to_numpy().tolist() == [[0.125, 89], [0.25, 90], [0.5, 91], [1, 92]]
+        {"overrides": "model.width=0.5 prior.beta=1"}, {"overrides": "prior.beta=1"}, {"method": "scratch"}, {"recipe": "other"}))
+    assert found[["width", "accuracy"]].to_numpy().tolist() == [[0.125, 89], [0.5, 91], [1, 90]]
 
 
 def test_a_width_is_told_by_the_means_over_its_seeds():
-    found = vgg16.by_width(rows({"accuracy": 90, "accuracy_dense": 92}, {"accuracy": 91, "accuracy_dense": 92, "seed": 2}), {RECIPE: 0.25})
+    found = vgg16.by_width(rows({"accuracy": 90, "accuracy_dense": 92}, {"accuracy": 91, "accuracy_dense": 92, "seed": 2}))
     assert vgg16.widths(found)[1:] == [
-        [f"`{RECIPE}`", "0.25", "2", "92.00", "90.50 ± 0.71", "75.0", "2,000 of 10,000", "3.00 of 20.0", "0.5"]]
+        ["1", "2", "92.00", "90.50 ± 0.71", "75.0", "2,000 of 10,000", "3.00 of 20.0", "0.5"]]
 
 
 def test_the_picture_has_every_width_in_each_of_its_curves():
-    found = rows({"accuracy": 90}, {"overrides": "model.width=0.5", "accuracy": 91}, {"recipe": "z", "accuracy": 92})
-    figure = vgg16.picture(vgg16.by_width(found, {RECIPE: 0.25, "z": 1}))
+    figure = vgg16.picture(vgg16.by_width(rows({"accuracy": 90}, {"overrides": "model.width=0.5", "accuracy": 91})))
     curves = {line.get_label(): line.get_xydata().tolist() for axes in figure.axes for line in axes.get_lines()}
-    assert curves["compact, short"] == [[0.25, 90], [0.5, 91]] and curves["compact, z"] == [[1, 92]]
-    assert curves["weights, short"] == [[0.25, 90], [0.5, 90]]  # non-zeros
-    assert curves["channels and units, short"] == [[0.25, 75], [0.5, 75]]
+    assert curves["compact"] == [[0.5, 91], [1, 90]]
+    assert curves["weights"] == [[0.5, 90], [1, 90]]  # non-zeros
+    assert curves["channels and units"] == [[0.5, 75], [1, 75]]
