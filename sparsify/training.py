@@ -17,30 +17,30 @@ from tqdm import tqdm
 from sparsify import checkpoint
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, one_of
+from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
-class StepSettings:
+class StepSettings(Settings):
     """How to train, but for how long."""
 
-    batch_size: PositiveInt
-    optimizer: Annotated[str, one_of(OPTIMIZERS)]
-    lr: Positive  # the peak of a one-cycle schedule
-    weight_decay: NonNegative
-    label_smoothing: Fraction
-    input_noise: NonNegative  # deviation of Gaussian noise on the normalised images
-    input_dropout: Fraction
-    augment: bool  # random crops and flips
-    precision: Annotated[str, one_of(PRECISIONS)]  # of products in training; bfloat16: where the hardware multiplies in it
+    batch_size: PositiveInt = 128
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "adamw"
+    lr: Positive = 3e-3  # the peak of a one-cycle schedule
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Fraction = 0.0
+    input_noise: NonNegative = 0.0  # deviation of Gaussian noise on the normalised images
+    input_dropout: Fraction = 0.0
+    augment: bool = False  # random crops and flips
+    precision: Annotated[str, one_of(PRECISIONS)] = "float32"  # of products in training; bfloat16: where the hardware multiplies in it
 
 
 @dataclass(frozen=True)
 class TrainSettings(StepSettings):
-    epochs: Count
+    epochs: Count = 30
 
 
 class Batch(NamedTuple):
