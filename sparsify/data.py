@@ -31,7 +31,8 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        return tuple(self.train.images.shape[1:])
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
 
 
 def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> None:
