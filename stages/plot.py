@@ -6,8 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sparsify.artifacts import write_picture
-from sparsify.settings import InputError
+from sparsify.artifacts import FileError, write_picture
 from stages import runtime
 from stages.params import Params
 from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
@@ -21,7 +20,7 @@ def plot(params: Params) -> None:
     for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
                  *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), *TABLES))):
         if not path.is_file():
-            raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)")
+            raise FileError(f"{path} does not exist")
     metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
     title = f"{params.recipe_name}, prior {params.prior.kind}"
     _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
