@@ -12,6 +12,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from sparsify.compress.exact import NarrowLayerNorm, PickingLinear, narrow_rms_norm
 from sparsify.structure import Structure
 
+_NOTE = "sparsify_cut"  # the attribute of a small network that says what stayed; `copy.deepcopy` takes it along
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -20,6 +22,12 @@ class Cut:
     keep: dict[str, dict[int, Tensor]] = field(default_factory=dict)  # by tensor and dimension, the entries that stay, in order
     norms: dict[str, int] = field(default_factory=dict)  # by path, the full width of LayerNorms and RMSNorms that have to know it
     picks: dict[str, Tensor] = field(default_factory=dict)  # by path of a linear layer, the features that it still reads
+
+
+def cut_of(network: nn.Module) -> Cut:
+    """What of its full-size class a network has; all of it, where nothing was removed."""
+    cut = getattr(network, _NOTE, None)
+    return cut if isinstance(cut, Cut) else Cut()
 
 
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
@@ -36,6 +44,20 @@ def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) ->
         keep.setdefault(tensor, {})[dim] = mask.nonzero().flatten()
     norms = {path: width for path, width in structure.norms.items() if f"{path}.weight" in keep}
     return Cut(keep, norms)
+
+
+def alive_in(structure: Structure, network: nn.Module) -> dict[str, Tensor]:
+    """By stream of the full-size network, which units a small one still has.  -> (units,) bool"""
+    cut, alive = cut_of(network), {}
+    for name, stream in structure.streams.items():
+        alive[name] = torch.ones(stream.size, dtype=torch.bool)
+        for slot in stream.slots:
+            stays = cut.keep.get(slot.tensor, {}).get(slot.dim)
+            if stays is None and not stream.writers and slot.module in cut.picks:
+                stays = cut.picks[slot.module]
+            if stays is not None:
+                alive[name] &= torch.isin(slot.index, stays).all(1)
+    return alive
 
 
 @torch.no_grad()
@@ -58,7 +80,17 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
     for path, index in cut.picks.items():
         linear = small.get_submodule(path)
         _replace(small, linear, PickingLinear(linear, index))
+    setattr(small, _NOTE, _after(cut_of(model), cut))
     return small
+
+
+def _after(first: Cut, second: Cut) -> Cut:
+    """Both as one cut of the full-size network."""
+    keep = {tensor: dict(dims) for tensor, dims in first.keep.items()}
+    for tensor, dims in second.keep.items():
+        own = keep.setdefault(tensor, {})
+        own |= {dim: own[dim][index] if dim in own else index for dim, index in dims.items()}
+    return Cut(keep, second.norms | first.norms, first.picks | second.picks)
 
 
 def _refit(module: nn.Module, before: nn.Module) -> None:

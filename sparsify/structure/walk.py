@@ -43,7 +43,8 @@ class Walk:
     def __init__(self, model: nn.Module):
         self.units = Units()
         self.model = model
-        self.tensors = dict(model.state_dict(keep_vars=True))
+        self.tensors: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
+        self.first_name = {id(tensor): name for name, tensor in reversed(self.tensors.items())}  # of a tensor that has several
         self.nodes: dict[Entry, Tensor] = {}
         self.elements: dict[str, Tensor] = {}  # by tensor, a node an element
         self.touched: dict[str, Tensor] = {}  # which of them were used
@@ -147,7 +148,7 @@ class Walk:
             tensor = self.tensors.get(name)
             if tensor is None:  # a buffer that is not saved is not cut
                 return dict(self.model.named_buffers())[name].detach().cpu()
-            return Part(name, tensor.shape) if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().cpu()
+            return Part(self.first_name[id(tensor)], tensor.shape) if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().cpu()
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             return value
