@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure  # imported by those alone that draw
 
 
+class FileError(InputError):
+    """A file that should have been written before is missing, damaged, or holds something else."""
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,14 +68,19 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Raises InputError for a file that is missing, damaged, or holds more than tensors and plain data."""
+    """What `write_tensors` wrote, on the CPU. Raises FileError for a file that is missing, damaged, or holds more than tensors and
+    plain data by name; no code in it is run."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)") from None
+        raise FileError(f"{path} does not exist") from None
     except Exception as error:  # torch raises many types here: a damaged zip, a refused pickle, a short read
         first_line = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path} cannot be read ({type(error).__name__}: {first_line}); delete it and run dvc repro") from None
+        raise FileError(f"{path} cannot be read ({type(error).__name__}: {first_line}); it has to be whole, and to hold tensors and "
+                        "plain data alone") from None
+    if not isinstance(content, dict):
+        raise FileError(f"{path} holds a {type(content).__name__}; it has to hold tensors and plain data by name")
+    return content
 
 
 def save_model(path: Path, model: nn.Sequential, **extra: Any) -> None:
@@ -102,11 +111,11 @@ def load_bayesian(path: Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, 
 
 
 def load_state(path: Path, model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Puts `state`, which came from `path`, into `model`. Raises InputError if they do not fit."""
+    """Puts `state`, which came from `path`, into `model`. Raises FileError if they do not fit."""
     try:
         model.load_state_dict(state)
     except RuntimeError:
-        raise InputError(f"{path}: its tensors do not fit its layers; delete it and run dvc repro") from None
+        raise FileError(f"{path}: its tensors do not fit its layers") from None
 
 
 def summary(description: models.Description) -> str:

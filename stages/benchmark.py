@@ -15,7 +15,7 @@ def benchmark(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     networks = {name: artifacts.load_model(path).to(runtime.device()).eval()
                 for name, path in (("dense", runtime.BASELINE), ("compact", runtime.COMPACT))}
-    report = {}
+    report: dict[str, dict[str, float | dict[str, float]]] = {}
     for name, network in networks.items():
         counted = size(network, dataset.input_shape)
         report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,

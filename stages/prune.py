@@ -32,9 +32,9 @@ def prune(params: Params) -> None:
 
     def measure(masked: nn.Sequential) -> dict[str, float]:
         small = compact(masked, params.prune.inputs)
-        left = reduction(before, size(small, dataset.input_shape))
-        return {"hidden_removed_percent": left["hidden_removed_percent"],
-                "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
+        left = size(small, dataset.input_shape)
+        return {"hidden_removed_percent": 100 * (1 - sum(left.hidden.values()) / sum(before.hidden.values())),
+                "weights_removed_percent": 100 * (1 - sum(left.nonzeros.values()) / sum(before.weights.values())),
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
     thresholds = candidates(scores, SCAN_POINTS)
@@ -92,8 +92,8 @@ def _check_logits(masked: nn.Sequential, small: nn.Sequential, test: data.Split)
 
 
 def _units(before: Size, after: Size) -> list[dict[str, str | int]]:
-    return [{"layer": "input", "total": before.inputs, "kept": after.inputs},
-            *({"layer": name, "total": total, "kept": after.hidden[name]} for name, total in before.hidden.items())]
+    counts = [("input", before.inputs, after.inputs), *((name, total, after.hidden[name]) for name, total in before.hidden.items())]
+    return [{"layer": name, "total": total, "kept": kept} for name, total, kept in counts]
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ Each share is measured before and after the retraining (recovery). Units are phy
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import mean, median, stdev
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +23,27 @@ from stages import runtime
 from stages.params import Params
 from stages.recovery import recover
 
-Row = dict[str, str | int | float]
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
 REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
 BATCH_SIZE = 1000  # of the series that the test set is timed in
+
+
+class Row(TypedDict):
+    """A line of plots/sweep.csv."""
+
+    method: str
+    share: float
+    recovered: int
+    seed: int | str  # of the retraining; "" before it
+    accuracy: float
+    validation_accuracy: float
+    hidden_left: int
+    weights_left: int
+    nonzeros_left: int
+    macs_left: int
+    latency_ms: NotRequired[float | str]  # of units, the others are ""; once it is measured
+    speedup: NotRequired[float | str]
+    accuracy_std: NotRequired[float]  # of a mean over the seeds
 
 
 class Series(nn.Module):
@@ -44,9 +62,10 @@ def sweep(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = artifacts.load_model(runtime.BASELINE).to(runtime.device()).eval()
     networks = {(method, share): network for method in METHODS for share, network in _pruned(dense, method, params)}
-    teacher, rows = answers(dense, dataset.train.images, params.sweep.train.augment), []
+    teacher = answers(dense, dataset.train.images, params.sweep.train.augment)
+    rows: list[Row] = []
     for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
-        rows += [{"method": method, "share": share, **row} for row in _point(network, teacher, method, dataset, params)]
+        rows += _point(network, teacher, method, share, dataset, params)
 
     provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
     torch.set_num_threads(params.benchmark.threads)
@@ -85,7 +104,7 @@ def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple
             yield share, compact(masks.apply(dense, kept), inputs=False)
 
 
-def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
+def _point(network: nn.Sequential, teacher: Teacher, method: str, share: float, dataset: data.Dataset, params: Params) -> Iterator[Row]:
     """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
     teacher as the Bayesian nets.
 
@@ -93,16 +112,16 @@ def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.
     unit answers zero and is read with zero weights, so that no gradient reaches it or comes out of it, and zeros stay zeros under
     weight decay. tests/compress/test_magnitude.py compares the two."""
     settings, steps = params.sweep.train, {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
-    yield _row(network, dataset, recovered=0, seed="")
+    yield _row(network, method, share, dataset, recovered=0, seed="")
     for seed in params.sweep.seeds:
         trained = copy.deepcopy(network)
         recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
-        yield _row(trained, dataset, recovered=1, seed=seed)
+        yield _row(trained, method, share, dataset, recovered=1, seed=seed)
 
 
-def _row(network: nn.Sequential, dataset: data.Dataset, recovered: int, seed: int | str) -> Row:
+def _row(network: nn.Sequential, method: str, share: float, dataset: data.Dataset, recovered: int, seed: int | str) -> Row:
     left = size(network, dataset.input_shape)
-    return {"recovered": recovered, "seed": seed,
+    return {"method": method, "share": share, "recovered": recovered, "seed": seed,
             "accuracy": accuracy_percent(network, dataset.test), "validation_accuracy": accuracy_percent(network, dataset.validation),
             "hidden_left": sum(left.hidden.values()), "weights_left": sum(left.weights.values()),
             "nonzeros_left": sum(left.nonzeros.values()), "macs_left": left.macs}
@@ -111,7 +130,7 @@ def _row(network: nn.Sequential, dataset: data.Dataset, recovered: int, seed: in
 def _curve(rows: list[Row], method: str, recovered: int) -> list[Row]:
     """One row a share, with the mean over the seeds."""
     chosen = [row for row in rows if (row["method"], row["recovered"]) == (method, recovered)]
-    curve = []
+    curve: list[Row] = []
     for share in dict.fromkeys(row["share"] for row in chosen):
         group = [row for row in chosen if row["share"] == share]
         accuracies = [row["accuracy"] for row in group]
@@ -120,25 +139,26 @@ def _curve(rows: list[Row], method: str, recovered: int) -> list[Row]:
     return curve
 
 
-def _means(rows: list[Row]) -> list[Row]:
+def _means(rows: list[Row]) -> list[dict[str, float]]:
     """The curves side by side: one row a share."""
     curves = {f"{method}_{phase}": _curve(rows, method, recovered) for method in METHODS for recovered, phase in enumerate(PHASES)}
     return [{"share": points[0]["share"], **{name: point["accuracy"] for name, point in zip(curves, points, strict=True)}}
             for points in zip(*curves.values(), strict=True)]
 
 
-def _reach(curve: list[Row], dense: Row, drop: float) -> Row:
+def _reach(curve: list[Row], dense: Mapping[str, float], drop: float) -> dict[str, object]:
     """How far the plateau of the test curve reaches, which describes it; and the networks that validation would choose."""
-    report = {"plateau_percent": _largest(curve, "accuracy", dense["accuracy"] - drop).get("share")}
+    plateau = _largest(curve, "accuracy", dense["accuracy"] - drop)
+    report: dict[str, object] = {"plateau_percent": plateau["share"] if plateau else None}
     for name, allowed in (("within_drop", drop), ("lossless", 0.0)):
-        point = _largest(curve, "validation_accuracy", dense["validation_accuracy"] - allowed)
+        point = dict(_largest(curve, "validation_accuracy", dense["validation_accuracy"] - allowed) or {})
         report[name] = {key: point[key] for key in REPORTED if point.get(key, "") != ""}
     return report
 
 
-def _largest(curve: list[Row], accuracy: str, least: float) -> Row:
-    """The point with the largest share whose `accuracy` is at least `least`; empty if there is none."""
-    return max((point for point in curve if point[accuracy] >= least - 1e-9), key=lambda point: point["share"], default={})
+def _largest(curve: list[Row], accuracy: Literal["accuracy", "validation_accuracy"], least: float) -> Row | None:
+    """The point with the largest share whose `accuracy` is at least `least`, if there is one."""
+    return max((point for point in curve if point[accuracy] >= least - 1e-9), key=lambda point: point["share"], default=None)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.bayes import fused, kl
-from sparsify.settings import NonNegative, Positive, one_of
+from sparsify.settings import NonNegative, Positive, Settings, one_of
 
 INDICATORS = ("weight", "neuron")
 KL_WEIGHTS = ("units", "weights", "macs")
@@ -153,7 +153,7 @@ KINDS = {"log_uniform": LogUniform, "gaussian": RowGaussian, "mixture": RowMixtu
 
 
 @dataclass(frozen=True)
-class PriorSettings:
+class PriorSettings(Settings):
     kind: Annotated[str, one_of(KINDS)]
     beta: NonNegative = 1.0  # weight of the KL in the objective; 1 is the ELBO
     kl_weight: Annotated[str, one_of(KL_WEIGHTS)] = "units"  # what a removal saves, and so what the KL charges for
