@@ -42,6 +42,13 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
 
 
+def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, inputs: bool = False) -> nn.Module:
+    """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
+    masked, alive = silenced(model, structure, keep, weights, inputs)
+    cut = plan(structure, masked, alive)
+    return sliced(masked, Cut(cut.keep, cut.norms, _picks(structure, alive))).train(model.training)
+
+
 def guarded(structure: Structure, protect: Collection[str]) -> set[str]:
     """The streams that `protect` names, by themselves or by a layer that writes them. Raises InputError for a name that is neither."""
     found = set()
