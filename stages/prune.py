@@ -54,7 +54,8 @@ def prune(params: Params) -> None:
         rows.sort(key=lambda row: -row["threshold"])
     keep, weights = relevant(scores, threshold)
     small, report = remove(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
-    gap = largest_logit_gap(mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure), small, dataset.test.images)
+    masked = mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
+    gap = largest_logit_gap(masked, small, dataset.test.images)
     accuracy_compact = accuracy_percent(small, dataset.test)
     print(report)
 
@@ -73,7 +74,6 @@ def prune(params: Params) -> None:
         "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),
         **reduction(before, after),
         "logit_gap": gap,
-        "proof_gap": report.gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)

@@ -123,7 +123,8 @@ def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: s
         yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
 
 
-def _row(network: nn.Module, structure: Structure, method: str, share: float, dataset: data.Dataset, recovered: int, seed: int | str) -> Row:
+def _row(network: nn.Module, structure: Structure, method: str, share: float, dataset: data.Dataset, recovered: int,
+         seed: int | str) -> Row:
     left = size(network, structure, networks.example(dataset))
     return {"method": method, "share": share, "recovered": recovered, "seed": seed,
             "accuracy": accuracy_percent(network, dataset.test), "validation_accuracy": accuracy_percent(network, dataset.validation),

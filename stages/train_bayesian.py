@@ -29,6 +29,7 @@ def train_bayesian(params: Params) -> None:
     if share:
         teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train.images, train.augment)
         data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
+    runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
     loss = negative_elbo(model, data_loss, len(dataset.train.labels), params.prior.beta, params.bayesian.kl_warmup_epochs)
     curve = fit(model, dataset.train, loss, train,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, f"bayesian ({params.prior.kind})",

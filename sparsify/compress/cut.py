@@ -73,13 +73,17 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
     for path in dict.fromkeys(name.rpartition(".")[0] for name in cut.keep):
-        _refit(small.get_submodule(path), model.get_submodule(path))
+        _refit(small.get_submodule(path))
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)
-        _replace(small, norm, NarrowLayerNorm(norm, width) if isinstance(norm, nn.LayerNorm) else narrow_rms_norm(norm, width))
+        if isinstance(norm, nn.LayerNorm):
+            _replace(small, norm, NarrowLayerNorm(norm, width))
+        elif isinstance(norm, nn.RMSNorm):
+            _replace(small, norm, narrow_rms_norm(norm, width))
     for path, index in cut.picks.items():
         linear = small.get_submodule(path)
-        _replace(small, linear, PickingLinear(linear, index))
+        if isinstance(linear, nn.Linear):
+            _replace(small, linear, PickingLinear(linear, index))
     setattr(small, _NOTE, _after(cut_of(model), cut))
     return small
 
@@ -93,15 +97,15 @@ def _after(first: Cut, second: Cut) -> Cut:
     return Cut(keep, second.norms | first.norms, first.picks | second.picks)
 
 
-def _refit(module: nn.Module, before: nn.Module) -> None:
+def _refit(module: nn.Module) -> None:
     """Sets the numbers that a layer of torch keeps about its tensors' shapes."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, _ConvNd):
         first, second = module.weight.shape[:2]
         transposed = isinstance(module, _ConvTransposeNd)
-        if before.groups > 1 and before.groups == before.in_channels:  # depthwise
-            module.groups = first if transposed else first * before.groups // before.out_channels
+        if module.groups > 1 and module.groups == module.in_channels:  # depthwise
+            module.groups = first if transposed else first * module.groups // module.out_channels
         module.in_channels, module.out_channels = (first, second * module.groups) if transposed else (second * module.groups, first)
     elif isinstance(module, _NormBase):
         module.num_features = len(next(tensor for tensor in (module.weight, module.running_mean) if tensor is not None))

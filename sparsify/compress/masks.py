@@ -132,9 +132,9 @@ def drawn_anew(model: nn.Module) -> nn.Module:
     for layer in fresh.modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
             weight = getattr(layer, "weight", None)
-            held = None if weight is None or weight.ndim < 2 else weight != 0
+            held = weight != 0 if isinstance(weight, Tensor) and weight.ndim > 1 else None
             reset()
-            if held is not None:
+            if isinstance(weight, Tensor) and held is not None:
                 weight.mul_(held * (held.numel() / held.sum()).sqrt())
     return fresh
 
