@@ -78,7 +78,7 @@ class GatedInput(nn.Module):
     def __init__(self, layer: Layer, gates: list[Gate], features: Tensor):
         """features, (F,): which gate each feature that the layer reads has, counted through all `gates`; -1: none"""
         super().__init__()
-        self.gates, self.linear = tuple(gates), isinstance(layer, nn.Linear)
+        self.layers, self.gates = (layer,), tuple(gates)  # tuples, which register nothing
         n_gates, n = sum(len(gate.mean) for gate in gates), len(features)
         self.some_free = bool((features < 0).any())
         self.spread = n // n_gates  # how many features lie side by side for each gate
@@ -87,23 +87,21 @@ class GatedInput(nn.Module):
         if not in_order:  # a gate of one, put behind all others, for what has none
             self.spread, index = 1, features.where(features >= 0, n_gates).to(layer.weight.device)
         self.register_buffer("index", index, persistent=False)
-
-    def watch(self, layer: Layer) -> None:
         layer.register_forward_pre_hook(self.multiply, with_kwargs=True)
 
     def multiply(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """A forward pre-hook.  the layer's input: (N, *, F) for a linear layer, (N, F, *) for a convolution"""
         x: Tensor = args[0] if args else kwargs["input"]
-        places = 0 if self.linear else layer.weight.ndim - 2
+        places = layer.weight.ndim - 2  # dimensions behind the features: 0 for a linear layer
         alone = x.ndim == places + 1  # one example, without a batch dimension
         z = self.factors(1 if alone else len(x))  # (N, F)
-        between = 0 if alone or not self.linear else x.ndim - 2
-        shape = z.shape[1:] if alone else (len(z), *[1] * between, z.shape[1])
-        gated = x * z.reshape(*shape, *[1] * places).to(x)
+        shape = z.shape[1:] if alone else (len(z), *[1] * (x.ndim - 2 - places), z.shape[1])
+        gated = x * z.reshape(*shape, *[1] * places).to(x)  # not `x.to(z)`: in mixed precision x is the large one, and short
         return ((gated, *args[1:]), kwargs) if args else (args, kwargs | {"input": gated})
 
-    def into_weight(self, layer: Layer) -> None:
+    def into_weight(self) -> None:
         """Multiplies the layer's weight, in place, by the means that its input is multiplied by."""
+        layer, = self.layers
         dim = input_dim(layer)
         means = torch.cat([gate.mean for gate in self.gates])
         z = self._spread(means[None])[0, :layer.weight.shape[dim]]  # the groups of a convolution have the same
@@ -130,7 +128,7 @@ def end_gates(module: nn.Module) -> None:
         for key, hook in list(hooks.items()):
             owner = getattr(hook, "__self__", None)
             if isinstance(owner, GatedInput):
-                owner.into_weight(module)
+                owner.into_weight()
             if isinstance(owner, GatedInput | Pass):
                 del hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
