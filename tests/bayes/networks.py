@@ -27,7 +27,7 @@ class Branches(nn.Module):
 
 
 class Residual(nn.Module):
-    """A residual stream of three writers and three readers beside two of their own, then two streams side by side.  (N, 3, 6, 6) -> (N, 4)"""
+    """A residual stream of three writers and four readers; the last reads another one beside it.  (N, 3, 6, 6) -> (N, 4)"""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ class Residual(nn.Module):
 
 
 class Shuffled(nn.Module):
-    """A grouped convolution, its channels shuffled, a transposed one with groups, and a layer that is used twice.  (N, 2, 5, 5) -> (N, 3)"""
+    """A grouped convolution, channels shuffled, a transposed one with groups, a layer used twice.  (N, 2, 5, 5) -> (N, 3)"""
 
     def __init__(self):
         super().__init__()

@@ -36,7 +36,8 @@ def batches(name):
 def costs_by_hand(name, by):
     """By layer, of one weight."""
     n = {layer: rows * length for layer, (rows, length) in WEIGHTS[name].items()}
-    cost = {"units": {layer: 1 / length for layer, (_, length) in WEIGHTS[name].items()}, "weights": dict.fromkeys(n, 1), "macs": USES[name]}[by]
+    cost = {"units": {layer: 1 / length for layer, (_, length) in WEIGHTS[name].items()},
+            "weights": dict.fromkeys(n, 1), "macs": USES[name]}[by]
     mean = sum(cost[layer] * n[layer] for layer in n) / sum(n.values())
     return {layer: cost[layer] / mean for layer in n}
 
@@ -58,16 +59,16 @@ class Reference:
             start = weight.detach().flatten(1).square().mean(1).mul(settings.initial_alpha).log()
             log_var = start.reshape(-1, *[1] * (weight.ndim - 1)).expand_as(weight).clone().requires_grad_()
             self.noise[layer] = log_var
-            matrices = lambda weight=weight, log_var=log_var: (weight.flatten(1), log_var.flatten(1))
-            self._prior(KINDS[settings.kind](settings, *(part.detach() for part in matrices())), matrices, cost[layer])
+            self._prior(settings, lambda weight=weight, log_var=log_var: (weight.flatten(1), log_var.flatten(1)), cost[layer])
 
     def _gate(self, layer, units, price, settings):
         mean = torch.ones(units, dtype=torch.float64, requires_grad=True)
         log_var = torch.full((units,), settings.initial_alpha, dtype=torch.float64).log().requires_grad_()
         self.gates[layer] = mean, log_var
-        self._prior(KINDS["gate"](settings, mean, log_var), lambda: (mean[None], log_var[None]), price)
+        self._prior(settings, lambda: (mean[None], log_var[None]), price)
 
-    def _prior(self, prior, matrices, cost):
+    def _prior(self, settings, matrices, cost):
+        prior = KINDS[settings.kind](settings, *(part.detach() for part in matrices()))
         self.priors.append((prior, matrices))
         self.kls.append(lambda: cost * prior.kl(*matrices()).sum())
 
@@ -120,7 +121,6 @@ def test_training_on_a_chain_is_that_of_an_independent_trainer(prior_settings, n
                 prior.update(*(part.detach() for part in matrices()))
     expected = trained(reference, reference.parameters(), lambda: sum(part() for part in reference.kls), update, name)
     found = trained(twin, list(twin.parameters()), lambda: kl(twin), lambda: update_priors(twin), name)
-    # where a prior is computed by a fast formula, its powers of two are exact to 1e-6; a cost is a float64 as the weights are
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     baked = bake(twin)
     for layer, (mean, _) in reference.gates.items():

@@ -169,7 +169,7 @@ def test_what_is_protected_stays(protect, kind, chosen):
 
 
 def test_what_is_protected_has_to_be_there():
-    with pytest.raises(InputError, match="'steam'.*stem"):
+    with pytest.raises(InputError, match=r"'steam'.*stem"):
         bayesianize(Residual(), torch.randn(2, 3, 6, 6), protect=["steam"])
 
 

@@ -217,3 +217,23 @@ def test_gates_are_as_precise_as_their_network():
     (twin(x).square().mean() + kl(twin)).backward()
     assert twin(x).dtype == twin[1].gate.mean.grad.dtype == torch.bfloat16
     assert twin[1].gate.mean.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["gate", "gaussian", "log_uniform"])
+def test_a_twin_trains_under_distributed_data_parallel(tmp_path, prior_settings, kind):
+    """Every parameter takes part in the pass, and the wrapper changes neither draws nor gradients."""
+    plain = Residual().eval()  # else BatchNorm's statistics move
+    twin = bayesianize(plain, example(plain), prior_settings(kind=kind)).train()
+    other, x = copy.deepcopy(twin), example(plain)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(other)
+        for network in (twin, wrapped):
+            torch.manual_seed(1)
+            (network(x).square().mean() + kl(network)).backward()
+            torch.manual_seed(1)
+            (network(x).square().mean() + kl(network)).backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    for one, another in zip(twin.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, another.grad)
