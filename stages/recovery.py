@@ -17,7 +17,7 @@ def path_epochs(params: Params) -> int:
     return params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
 
 
-def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, seed: int, label: str,
+def recover(small: nn.Module, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, seed: int, label: str,
             total_steps: int | None = None, state: Path | None = None) -> list[dict[str, float]]:
     """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `total_steps` and `state`.
 
