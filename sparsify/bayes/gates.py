@@ -70,6 +70,18 @@ class Gate(Group):
         return torch.addcmul(self.mean, (0.5 * self.log_var).exp(), noise)
 
 
+def joint_kl(gates: list[Gate]) -> Tensor:
+    """The sum of their kl(), of gates whose prior is not fitted, taken together for a GPU, where each operation is a launch.  -> () nats
+
+    Forward and backward are 238 operations in place of 703 for VGG-16, 1,616 in place of 6,003 for DenseNet-121. A CPU has nothing of it
+    beside the rest of a step."""
+    first = gates[0]
+    mean, log_var = (torch.cat([part.flatten().to(first.mean) for part in parts])
+                     for parts in zip(*(gate.posterior() for gate in gates), strict=True))
+    scale = torch.cat([gate.kl_scale.to(first.mean).expand(len(gate.mean)) for gate in gates])
+    return first.prior.kl_sum(mean[None], log_var[None], scale[None])
+
+
 class GatedInput(nn.Module):
     """Multiplies what one layer reads by the gates of the streams that it reads: a hook before its forward."""
 

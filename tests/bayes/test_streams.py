@@ -7,7 +7,8 @@ import torch
 from networks import Branches, Residual, Shuffled, example
 from torch import nn
 
-from sparsify.bayes.convert import bake, bayesianize, log_alphas
+from sparsify.bayes.convert import bake, bayesianize, log_alphas, noise_parameters
+from sparsify.bayes.gates import joint_kl
 from sparsify.bayes.groups import groups_of
 from sparsify.bayes.kl import kl_ard, kl_row_gaussian
 from sparsify.bayes.objective import kl
@@ -121,6 +122,18 @@ def test_the_kl_of_a_stream_counts_once_times_what_a_unit_costs(prior_settings):
         expected = sum(costs[name] * stream.size for name, stream in structure.shrinkable().items()) * kl_ard(
             torch.ones(()), torch.tensor(0.5).log())
         torch.testing.assert_close(kl(twin), expected)
+
+
+def test_the_kl_of_all_gates_together_is_the_sum_over_the_streams(gated):
+    twin = gated(Residual(), kl_weight="macs")
+    noise = [twin.get_parameter(name) for name in noise_parameters(twin)]
+    with torch.no_grad():
+        for parameter in noise:
+            parameter.add_(torch.randn_like(parameter))
+    together, one_by_one = joint_kl(groups_of(twin)), sum(group.kl() for group in groups_of(twin))
+    torch.testing.assert_close(together, one_by_one)
+    for found, expected in zip(*(torch.autograd.grad(value, noise) for value in (together, one_by_one)), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @torch.no_grad()
