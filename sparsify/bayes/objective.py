@@ -5,7 +5,7 @@ from operator import add
 
 from torch import Tensor, nn
 
-from sparsify.bayes.gates import Gate, joint_kl
+from sparsify.bayes.gates import Gate, joint_kl, joins
 from sparsify.bayes.groups import Group, groups_of, not_bayesian
 from sparsify.training import Batch, LossFunction, Terms
 
@@ -20,8 +20,8 @@ def kl(twin: nn.Module) -> Tensor:
 def _kl(groups: list[Group]) -> Tensor:
     if not groups:
         raise not_bayesian()
-    gates = [group for group in groups if isinstance(group, Gate) and not group.prior.fitted and group.mean.device.type != "cpu"]
-    others = [group.kl() for group in groups if group not in gates]
+    gates = [group for group in groups if isinstance(group, Gate) and joins(group)]
+    others = [group.kl() for group in groups if not (isinstance(group, Gate) and joins(group))]
     return reduce(add, [joint_kl(gates), *others] if gates else others)
 
 
