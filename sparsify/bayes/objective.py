@@ -5,7 +5,7 @@ from operator import add
 
 from torch import Tensor, nn
 
-from sparsify.bayes.gates import Gate, joint_kl, joins
+from sparsify.bayes.gates import Gate, joins, joint_kl
 from sparsify.bayes.groups import Group, groups_of, not_bayesian
 from sparsify.training import Batch, LossFunction, Terms
 
