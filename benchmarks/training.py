@@ -23,7 +23,8 @@ from torch import nn
 from benchmarks import report
 from sparsify import models
 from sparsify.bayes import layers
-from sparsify.bayes.convert import bayesian_layers, bayesianize
+from sparsify.bayes.convert import bayesianize
+from sparsify.bayes.groups import groups_of
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
 from sparsify.precision import fast_dtype
@@ -117,11 +118,11 @@ def _step(network: nn.Module, loss: LossFunction, batch: Batch, precision: str) 
 def _bayesian(name: str, width: float, batch: Batch, precision: str, kind: str, *, indicator: str = "weight",
               inputs: bool = False, variant: str = "") -> Step:
     settings = PriorSettings(kind, 1.0, "weights", 0.01, indicator, 1e-6)
-    twin = bayesianize(_network(name, width, batch.images.device), settings, inputs)
+    twin = bayesianize(_network(name, width, batch.images.device), batch.images[:2], settings, inputs=inputs)
     parts = variant.split(", ")
     if "plain KL" in parts:
-        for layer in bayesian_layers(twin).values():
-            layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
+        for group in groups_of(twin):
+            group.prior.kl_sum = lambda *arguments, prior=group.prior: Prior.kl_sum(prior, *arguments)
     loss = negative_elbo(twin, cross_entropy(twin, SETTINGS), N_DATA, 1.0, 0)
     if "compiled" in parts:
         loss = torch.compile(loss)

@@ -5,6 +5,7 @@ from operator import add
 
 from torch import Tensor, nn
 
+from sparsify.bayes.gates import Gate, joins, joint_kl
 from sparsify.bayes.groups import Group, groups_of, not_bayesian
 from sparsify.training import Batch, LossFunction, Terms
 
@@ -19,7 +20,9 @@ def kl(twin: nn.Module) -> Tensor:
 def _kl(groups: list[Group]) -> Tensor:
     if not groups:
         raise not_bayesian()
-    return reduce(add, (group.kl() for group in groups))
+    gates = [group for group in groups if isinstance(group, Gate) and joins(group)]
+    others = [group.kl() for group in groups if not (isinstance(group, Gate) and joins(group))]
+    return reduce(add, [joint_kl(gates), *others] if gates else others)
 
 
 def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: float, warmup_epochs: float) -> LossFunction:
