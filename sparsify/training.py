@@ -58,13 +58,14 @@ LossFunction = Callable[[Batch], Terms]
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
         label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
-        lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None) -> list[dict[str, float]]:
+        lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None,
+        save_every_seconds: float = 60.0) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     lr_factors: as `make_optimizer` takes them.
-    state: a file that keeps the state of the last epoch; if it is there at the start, training goes on from it. Whoever keeps what
-        was trained deletes it after that.
+    state: a file that keeps the state of the last epoch, written no more often than `save_every_seconds` and whenever training ends;
+        if it is there at the start, training goes on from it. Whoever keeps what was trained deletes it after that.
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     Raises InputError at the end of the epoch in which a term was not finite."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
@@ -79,30 +80,29 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    curve = checkpoint.load(state, parts) if state else []
-    epochs = range(math.ceil(total_steps / steps))
-    progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
-    for epoch in progress:
-        start = time.perf_counter()
-        model.train()
-        history = []  # stays on the device: reading a value at every step would make a GPU wait
-        order = torch.randperm(n, device=device)
-        for step in range(min(steps, total_steps - epoch * steps)):
-            indices = order[step * batch_size:(step + 1) * batch_size]
-            batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epoch + step / steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                terms = loss(batch)
-            history.append(descend(optimizer, terms))
-            schedule.step()
-            after_step()
-        means = _means(torch.stack(history), list(terms), epoch * steps, label)
-        model.eval()
-        row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
-        curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
-        progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
-        if state:
-            checkpoint.save(state, parts, curve)
+    with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule}, save_every_seconds) as keeper:
+        curve = keeper.load()
+        epochs = range(math.ceil(total_steps / steps))
+        progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
+        for epoch in progress:
+            start = time.perf_counter()
+            model.train()
+            history = []  # stays on the device: reading a value at every step would make a GPU wait
+            order = torch.randperm(n, device=device)
+            for step in range(min(steps, total_steps - epoch * steps)):
+                indices = order[step * batch_size:(step + 1) * batch_size]
+                batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epoch + step / steps)
+                with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                    terms = loss(batch)
+                history.append(descend(optimizer, terms))
+                schedule.step()
+                after_step()
+            means = _means(torch.stack(history), list(terms), epoch * steps, label)
+            model.eval()
+            row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
+            curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
+            progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
+            keeper.keep(curve)
     model.eval().to(memory_format=torch.contiguous_format)
     return curve
 
