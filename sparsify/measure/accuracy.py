@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from sparsify.data import Split
 from sparsify.settings import InputError
 
-
 GPU_BATCH_VALUES = 1 << 24  # of the images that a GPU is given at a time: 5,461 of CIFAR-10's, so that its kernels outlast their launch
 
 
