@@ -78,32 +78,33 @@ def assert_captured_is_eager(device, settings, tolerance=1e-5, **more):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_captured_equals_eager_without_noise(device, silence, train_settings, prior_settings, kind, optimizer):
+def test_captured_equals_eager_without_noise(cpu_or_cuda, silence, train_settings, prior_settings, kind, optimizer):
     settings = train_settings(epochs=4, optimizer=optimizer, weight_decay=0.1)
     prior = prior_settings(kind=kind) if kind else None
-    assert_captured_is_eager(device, settings, kind=kind, prior=prior)
+    assert_captured_is_eager(cpu_or_cuda, settings, kind=kind, prior=prior)
 
 
-def test_one_indicator_a_neuron_is_captured_too(device, silence, train_settings, prior_settings):
-    assert_captured_is_eager(device, train_settings(epochs=4), kind="mixture", prior=prior_settings(kind="mixture", indicator="neuron"))
+def test_one_indicator_a_neuron_is_captured_too(cpu_or_cuda, silence, train_settings, prior_settings):
+    prior = prior_settings(kind="mixture", indicator="neuron")
+    assert_captured_is_eager(cpu_or_cuda, train_settings(epochs=4), kind="mixture", prior=prior)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_captured_draws_are_those_of_eager_steps(device, train_settings, prior_settings, kind):
+def test_captured_draws_are_those_of_eager_steps(cpu_or_cuda, train_settings, prior_settings, kind):
     settings = train_settings(epochs=4, optimizer="sgd", input_noise=0.3, input_dropout=0.2, augment=True)
-    assert_captured_is_eager(device, settings, kind=kind, prior=prior_settings(kind=kind) if kind else None, tolerance=1e-4)
+    assert_captured_is_eager(cpu_or_cuda, settings, kind=kind, prior=prior_settings(kind=kind) if kind else None, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("kind", [None, "log_uniform", "gate"])
-def test_mixed_precision_is_captured(device, silence, monkeypatch, train_settings, prior_settings, kind):
+def test_mixed_precision_is_captured(cpu_or_cuda, silence, monkeypatch, train_settings, prior_settings, kind):
     monkeypatch.setattr(training, "fast_dtype", lambda _: torch.bfloat16)
     settings = train_settings(epochs=4, optimizer="sgd", precision="bfloat16")
-    assert_captured_is_eager(device, settings, kind=kind, prior=prior_settings(kind=kind) if kind else None, tolerance=1e-3)
+    assert_captured_is_eager(cpu_or_cuda, settings, kind=kind, prior=prior_settings(kind=kind) if kind else None, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("moving", [True, False])
-def test_a_teacher_and_held_zeros_are_captured(device, train_settings, moving):
-    images, model = data(device).images, network(device)
+def test_a_teacher_and_held_zeros_are_captured(cpu_or_cuda, train_settings, moving):
+    images, model = data(cpu_or_cuda).images, network(cpu_or_cuda)
     with torch.no_grad():
         model[4].weight[:3] = 0
     held = model[4].weight != 0
@@ -115,26 +116,26 @@ def test_a_teacher_and_held_zeros_are_captured(device, train_settings, moving):
     start = copy.deepcopy(model.state_dict())
     for captured in (True, False):
         model.load_state_dict(start)
-        teacher = answers(network(device), images, moving)
-        results.append(copy.deepcopy(trained(device, settings, captured, model=model, after_step=after_step,
+        teacher = answers(network(cpu_or_cuda), images, moving)
+        results.append(copy.deepcopy(trained(cpu_or_cuda, settings, captured, model=model, after_step=after_step,
                                              make_loss=lambda model, s, teacher=teacher: distillation(model, teacher, s, 0.5, 2.0))))
         assert not model[4].weight[:3].any() and model[4].weight[3:].all()
     assert_alike(*results)
 
 
 @pytest.mark.parametrize("total_steps", [1, 2, 3, 4, 5, 7, 13])
-def test_the_last_epoch_may_be_short(device, silence, train_settings, total_steps):
+def test_the_last_epoch_may_be_short(cpu_or_cuda, silence, train_settings, total_steps):
     settings = train_settings(optimizer="sgd")
-    captured = trained(device, settings, True, total_steps=total_steps)
+    captured = trained(cpu_or_cuda, settings, True, total_steps=total_steps)
     assert len(captured[0]) == math.ceil(total_steps / 5)
-    assert_alike(captured, trained(device, settings, False, total_steps=total_steps))
+    assert_alike(captured, trained(cpu_or_cuda, settings, False, total_steps=total_steps))
 
 
-def test_every_step_has_its_own_batch_and_progress(device, train_settings):
+def test_every_step_has_its_own_batch_and_progress(cpu_or_cuda, train_settings):
     def make_loss(model, settings):
-        return lambda batch: {"nll": 0 * model(batch.images).mean(), "done": batch.epochs_done + torch.zeros((), device=device),
+        return lambda batch: {"nll": 0 * model(batch.images).mean(), "done": batch.epochs_done + torch.zeros((), device=cpu_or_cuda),
                               "indices": batch.indices.float().mean(), "labels": batch.labels.float().mean()}
-    curve, _ = trained(device, train_settings(epochs=3), True, make_loss=make_loss)
+    curve, _ = trained(cpu_or_cuda, train_settings(epochs=3), True, make_loss=make_loss)
     for epoch, row in enumerate(curve):
         assert row["done"] == pytest.approx(epoch + 0.4)
         assert row["indices"] == pytest.approx((N - 1) / 2)  # each image once an epoch
@@ -155,18 +156,19 @@ def interrupted_at(epoch):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("kind", [None, "mixture", "gate"])
 @pytest.mark.parametrize("first", [True, False], ids=["captured", "eager"])
-def test_an_interrupted_training_is_taken_up_captured(device, silence, tmp_path, train_settings, prior_settings, kind, optimizer, first):
+def test_an_interrupted_training_is_taken_up_captured(cpu_or_cuda, silence, tmp_path, train_settings, prior_settings, kind, optimizer,
+                                                      first):
     settings, state = train_settings(epochs=5, optimizer=optimizer, weight_decay=0.1), tmp_path / "state.pt"
     what = {"kind": kind, "prior": prior_settings(kind=kind) if kind else None}
     with pytest.raises(KeyboardInterrupt):
-        trained(device, settings, first, evaluate=interrupted_at(3), state=state, **what)
-    again = trained(device, settings, True, evaluate=interrupted_at(None), state=state, **what)
-    assert_alike(again, trained(device, settings, True, evaluate=interrupted_at(None), **what))
+        trained(cpu_or_cuda, settings, first, evaluate=interrupted_at(3), state=state, **what)
+    again = trained(cpu_or_cuda, settings, True, evaluate=interrupted_at(None), state=state, **what)
+    assert_alike(again, trained(cpu_or_cuda, settings, True, evaluate=interrupted_at(None), **what))
 
 
-def test_a_term_that_is_not_finite_is_named_with_its_step(device, train_settings):
+def test_a_term_that_is_not_finite_is_named_with_its_step(cpu_or_cuda, train_settings):
     def make_loss(model, settings):
         return lambda batch: {"nll": model(batch.images).square().mean(),
                               "kl": torch.where(batch.epochs_done > 1.3, math.nan, 0.0)}  # from step 8 on: 1.4 epochs are done before it
     with pytest.raises(InputError, match="test stopped: the term kl became nan at step 8"):
-        trained(device, train_settings(epochs=5), True, make_loss=make_loss)
+        trained(cpu_or_cuda, train_settings(epochs=5), True, make_loss=make_loss)

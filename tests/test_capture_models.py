@@ -40,33 +40,33 @@ class Own(nn.Module):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_model_of_ones_own_is_captured(device, train_settings, optimizer):
-    model = Own().to(device)
-    assert_captured_is_eager(device, train_settings(epochs=4, optimizer=optimizer, lr=1e-3), model=model, tolerance=1e-4)
+def test_a_model_of_ones_own_is_captured(cpu_or_cuda, train_settings, optimizer):
+    model = Own().to(cpu_or_cuda)
+    assert_captured_is_eager(cpu_or_cuda, train_settings(epochs=4, optimizer=optimizer, lr=1e-3), model=model, tolerance=1e-4)
 
 
-def test_weights_that_move_between_epochs_are_captured_anew(device, silence, train_settings):
+def test_weights_that_move_between_epochs_are_captured_anew(cpu_or_cuda, silence, train_settings):
     results, asked = [], []
 
     def make_loss(model, settings):
         loss = cross_entropy(model, settings)
         return lambda batch: asked.append(type(batch.epochs_done)) or loss(batch)
     for captured in (True, False):
-        model = network(device)
+        model = network(cpu_or_cuda)
 
         def evaluate(model=model):
             for parameter in model.parameters():
                 parameter.data = parameter.data.clone()
             return {}
-        results.append(trained(device, train_settings(epochs=4, optimizer="sgd"), captured, model=model, evaluate=evaluate,
+        results.append(trained(cpu_or_cuda, train_settings(epochs=4, optimizer="sgd"), captured, model=model, evaluate=evaluate,
                                make_loss=make_loss))
     assert_alike(*results)
     assert asked.count(torch.Tensor) == WARM_UP + 4  # a capture an epoch
 
 
-def test_no_gradient_outlives_the_training(device, train_settings):
-    model = network(device)
-    trained(device, train_settings(epochs=2), True, model=model)
+def test_no_gradient_outlives_the_training(cpu_or_cuda, train_settings):
+    model = network(cpu_or_cuda)
+    trained(cpu_or_cuda, train_settings(epochs=2), True, model=model)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -97,15 +97,15 @@ class BreaksTheCapture(nn.Sequential):
     (Waits, "operation not permitted", r"waits for the GPU at .*test_capture_models\.py:\d+"),
     (Replaces, "another tensor in the place of mean", "another tensor in the place of mean"),
     (DrawsOnTheCpu, None, "random numbers on the CPU"), (BreaksTheCapture, None, ".")])
-def test_what_cannot_be_captured_says_so_once_and_is_trained_eagerly(device, capsys, train_settings, kind, cpu_reason, gpu_reason):
-    reason = cpu_reason if device.type == "cpu" else gpu_reason
+def test_what_cannot_be_captured_says_so_once_and_is_trained_eagerly(cpu_or_cuda, capsys, train_settings, kind, cpu_reason, gpu_reason):
+    reason = cpu_reason if cpu_or_cuda.type == "cpu" else gpu_reason
     if reason is None:
         pytest.skip("a GPU's business")
-    model, results = kind(nn.Flatten(), nn.Linear(72, 3)).to(device), []
-    model.register_buffer("mean", torch.zeros((), device=device))
+    model, results = kind(nn.Flatten(), nn.Linear(72, 3)).to(cpu_or_cuda), []
+    model.register_buffer("mean", torch.zeros((), device=cpu_or_cuda))
     for captured in (True, True, False):
         random.seed(1)
-        results.append(trained(device, train_settings(epochs=3), captured, model=copy.deepcopy(model)))
+        results.append(trained(cpu_or_cuda, train_settings(epochs=3), captured, model=copy.deepcopy(model)))
     lines = [line for line in capsys.readouterr().err.splitlines() if "CUDA graph" in line]
     assert len(lines) == 1 and re.search(f"cannot be captured as a CUDA graph: .*{reason}", lines[0]), lines
     for result in results[:2]:
