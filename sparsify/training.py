@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sparsify import checkpoint
+from sparsify import checkpoint, distributed
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
 from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, one_of
@@ -66,6 +66,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     state: a file that keeps the state of the last epoch; if it is there at the start, training goes on from it. Whoever keeps what
         was trained deletes it after that.
     Convolutions are trained channels-last. Draws from torch's global random state alone.
+    In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
     Raises InputError at the end of the epoch in which a term was not finite."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
@@ -75,33 +76,37 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     device = train.labels.device
     mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     model.to(memory_format=torch.channels_last)
+    loss, seed = distributed.averaged(model, loss), torch.initial_seed()
     optimizer = make_optimizer(model, settings, lr_factors)
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     curve = checkpoint.load(state, parts) if state else []
+    distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
     epochs = range(math.ceil(total_steps / steps))
-    progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
+    progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), leave=None,
+                    disable=None if distributed.first() else True)
     for epoch in progress:
         start = time.perf_counter()
         model.train()
         history = []  # stays on the device: reading a value at every step would make a GPU wait
-        order = torch.randperm(n, device=device)
+        distributed.draw_apart(seed, epoch)
+        order = distributed.same(torch.randperm(n, device=device))
         for step in range(min(steps, total_steps - epoch * steps)):
-            indices = order[step * batch_size:(step + 1) * batch_size]
+            indices = distributed.share(order[step * batch_size:(step + 1) * batch_size])
             batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epoch + step / steps)
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                 terms = loss(batch)
             history.append(descend(optimizer, terms))
             schedule.step()
             after_step()
-        means = _means(torch.stack(history), list(terms), epoch * steps, label)
+        means = _means(distributed.mean(torch.stack(history)), list(terms), epoch * steps, label)
         model.eval()
         row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
         curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
         progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
-        if state:
+        if state and distributed.first():
             checkpoint.save(state, parts, curve)
     model.eval().to(memory_format=torch.contiguous_format)
     return curve

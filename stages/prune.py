@@ -5,7 +5,7 @@ import time
 import torch
 from torch import nn
 
-from sparsify import artifacts, checkpoint, data, models
+from sparsify import artifacts, checkpoint, data, distributed, models
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress import masks
@@ -46,6 +46,7 @@ def prune(params: Params) -> None:
         rows += scan(mean, scores, finer(scores, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
         rows.sort(key=lambda row: -row["threshold"])
+    threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
     masked = masks.apply(mean, masks.from_scores(scores, threshold))
     small = compact(masked, params.prune.inputs)
     gap = _check_logits(masked, small, dataset.test)
@@ -53,6 +54,8 @@ def prune(params: Params) -> None:
 
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
     curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
+    if not distributed.first():
+        return
 
     after = size(small, dataset.input_shape)
     artifacts.save_model(runtime.COMPACT, small)

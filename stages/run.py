@@ -3,6 +3,7 @@
     python -m stages.run                                    all stages, on params.yaml as it is
     python -m stages.run controls benchmark --into DIR      these and what they read from; DIR gets params.yaml, metrics/, plots/, run.yaml
     python -m stages.run -S recipe=NAME -S seed=2 ...       composes params.yaml first
+    python -m stages.run --processes 4 ...                  trains in four processes, on four GPUs if they are there
 
 `python -m benchmarks.collect --runs DIR` takes such folders into metrics/results.csv. Stages work in this checkout, so that two runs at
 once need two checkouts."""
@@ -21,14 +22,16 @@ import yaml
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import compose, pipeline
+from stages import compose, pipeline, processes
 from stages.pipeline import Stage
 
 PARAMS, NOTE = Path("params.yaml"), Path("scratch/run.yaml")
 
 
-def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | None = None) -> None:
-    """Raises InputError, or SystemExit with the status of a stage that failed; what was done before it is in `into`."""
+def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | None = None, count: int = 1) -> None:
+    """count: of the processes that train together.
+
+    Raises InputError, or SystemExit with the status of a stage that failed; what was done before it is in `into`."""
     known = pipeline.stages()
     wanted = pipeline.needed(known, names or known)
     NOTE.parent.mkdir(exist_ok=True)
@@ -47,7 +50,7 @@ def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | N
             if pipeline.done(stage, params, note):
                 print(f"{stage.name}: is done", flush=True)
             else:
-                _run(stage, params, note)
+                _run(stage, params, note, count)
             if into:  # after each: a machine that is taken away in the middle leaves what was done
                 leave(into, known.values(), params)
 
@@ -75,7 +78,7 @@ def commit() -> str:
         return ""
 
 
-def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any]) -> None:
+def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any], count: int) -> None:
     planned = pipeline.entry(stage, params)
     print(f"{stage.name}: {stage.cmd}", flush=True)
     for path in map(Path, stage.outs):  # as DVC does, so that nothing old can pass for new
@@ -86,6 +89,8 @@ def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any]) -> None:
     program, _, rest = stage.cmd.partition(" ")
     if program == "python":  # this one, whatever is first on the PATH
         program = shlex.quote(sys.executable)
+        if count > 1 and stage.name in processes.SEVERAL:
+            program += f" -m torch.distributed.run --standalone --nproc-per-node {count}"
     status = subprocess.run(f"{program} {rest}", shell=True).returncode
     if status:
         print(f"{stage.name} failed with status {status}; give the same command again once that is mended", file=sys.stderr)
@@ -107,10 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as for dvc exp run")
+    parser.add_argument("--processes", metavar="N", type=int, default=1, help="that train together, one a GPU, say")
     parser.add_argument("--into", metavar="DIR", type=Path, help="where the run's folder goes")
     chosen = parser.parse_args()
     try:
-        run(chosen.stages, chosen.overrides, chosen.into)
+        run(chosen.stages, chosen.overrides, chosen.into, chosen.processes)
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

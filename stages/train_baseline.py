@@ -2,7 +2,7 @@
 
 import time
 
-from sparsify import artifacts, checkpoint, data, models
+from sparsify import artifacts, checkpoint, data, distributed, models
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.training import cross_entropy, fit
 from stages import runtime
@@ -19,6 +19,8 @@ def train_baseline(params: Params) -> None:
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
                 state=state)
+    if not distributed.first():
+        return
 
     artifacts.save_model(runtime.BASELINE, model)
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)

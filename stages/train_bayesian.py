@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import torch
 
-from sparsify import artifacts, checkpoint, data, models
+from sparsify import artifacts, checkpoint, data, distributed, models
 from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
@@ -38,6 +38,8 @@ def train_bayesian(params: Params) -> None:
                 after_step=lambda: update_priors(model),
                 lr_factors=dict.fromkeys(noise_parameters(model), params.bayesian.noise_lr_factor),
                 state=state)
+    if not distributed.first():
+        return
 
     artifacts.save_bayesian(runtime.BAYESIAN, description, model, {"inputs": params.prune.inputs, **asdict(params.prior)})
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)

@@ -174,6 +174,23 @@ def test_every_stage_of_the_projects_own_pipeline_is_understood():
     assert [stage.name for stage in pipeline.needed(stages, ["prune"])] == ["download", "train_baseline", "train_bayesian", "prune"]
 
 
+def test_stages_that_train_are_started_in_several_processes_and_the_others_in_one(monkeypatch):
+    started = []
+
+    def shell(command, shell):
+        started.append(command.removeprefix(sys.executable))
+        for path in ("models/a", "metrics/c.json"):
+            Path(path).parent.mkdir(exist_ok=True)
+            Path(path).write_text("")
+        return subprocess.CompletedProcess(command, 0)
+    Path("dvc.yaml").write_text("""stages:
+  download: {cmd: python -m stages.download, outs: [models/a]}
+  prune: {cmd: python -m stages.prune, deps: [models/a], metrics: [metrics/c.json]}""")
+    monkeypatch.setattr(subprocess, "run", shell)
+    run.run(count=4)
+    assert started == [" -m stages.download", " -m torch.distributed.run --standalone --nproc-per-node 4 -m stages.prune"]
+
+
 def test_the_commit_is_told_and_so_is_code_that_was_changed_since(workspace):
     def git(*arguments):
         return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], check=True, capture_output=True,
