@@ -45,12 +45,13 @@ def averaged(model: nn.Module, loss: Loss[B]) -> Loss[B]:
     return DistributedDataParallel(_Whole(model, loss)) if active() else loss
 
 
-def share(indices: Tensor) -> Tensor:
-    """This process's part of a batch. Raises InputError where the parts would not be equal.  (B,) -> (B / processes,)"""
-    if len(indices) % count():
-        raise InputError(f"a batch of {len(indices)} images cannot be shared out evenly to {count()} processes; choose a batch_size that "
+def share(order: Tensor) -> Tensor:
+    """This process's part of each batch. Raises InputError where the parts would not be equal.  (steps, B) -> (steps, B / processes)"""
+    batch_size = order.shape[1]
+    if batch_size % count():
+        raise InputError(f"a batch of {batch_size} images cannot be shared out evenly to {count()} processes; choose a batch_size that "
                          "divides by that")
-    return indices.chunk(count())[dist.get_rank()] if active() else indices
+    return order.chunk(count(), 1)[dist.get_rank()] if active() else order
 
 
 def mean(values: Tensor) -> Tensor:

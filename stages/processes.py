@@ -47,13 +47,18 @@ def together(main: Callable[[Any], None]) -> Callable[[Any], None]:
 def _join(store: Store, rank: int, count: int, stage: str) -> None:
     if stage not in SEVERAL and count > 1:
         sys.exit(f"error: {stage} is for one process, not for {count}; run python -m stages.{stage}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(LOST))  # from torchrun, when another process has ended
+    signal.signal(signal.SIGTERM, _leave)  # from torchrun, when another process has ended
     on_gpu, local = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
     if on_gpu:
         if local >= torch.cuda.device_count():
             sys.exit(f"error: there are more processes here than GPUs, {torch.cuda.device_count()}; lower --nproc-per-node")
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=count)
+
+
+def _leave(*_: object) -> None:
+    if sys.exc_info()[0] is None:  # else an error has come before, and the state of the training is perhaps being written
+        sys.exit(LOST)
 
 
 def _end(store: Store, code: int | str | None) -> NoReturn:

@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from cpu_recorder import CpuRecorder
 from torch import nn
 
+from sparsify import capture
 from sparsify.bayes.priors import PriorSettings
 from sparsify.training import TrainSettings
 
@@ -31,6 +33,27 @@ def prior_settings():
 def train_settings():
     """train_settings(epochs=0) -> TrainSettings with that change"""
     return lambda **changes: dataclasses.replace(TRAIN, **changes)
+
+
+CUDA = pytest.param("cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")])
+
+
+@pytest.fixture(params=["cpu", CUDA])
+def device(request, monkeypatch):
+    """Where training is captured, a CPU too, and where sums have one order."""
+    if request.param == "cpu":
+        monkeypatch.setattr(capture, "recorder_for", lambda _: CpuRecorder())
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    capture._tell.cache_clear()
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def silence(monkeypatch):
+    """Whatever is drawn from a normal distribution is zero."""
+    monkeypatch.setattr(torch, "randn", lambda *size, **how: torch.zeros(*size, **how))
+    monkeypatch.setattr(torch, "randn_like", lambda like, **how: torch.zeros_like(like, **how))
 
 
 @pytest.fixture

@@ -217,7 +217,7 @@ def test_what_would_hang_or_differ_is_refused_by_all(pair):
 def test_without_a_group_nothing_changes():
     model = _convolutional()
     loss = cross_entropy(model, SGD)
-    values = torch.arange(5)
+    values = torch.arange(6).view(2, 3)
     assert distributed.averaged(model, loss) is loss
     assert distributed.share(values) is values and distributed.same(values) is values and distributed.mean(values) is values
     assert distributed.first() and distributed.count() == 1

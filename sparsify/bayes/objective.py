@@ -3,7 +3,7 @@
 from torch import nn
 
 from sparsify.bayes.convert import bayesian_layers
-from sparsify.training import Batch, LossFunction, Terms
+from sparsify.training import Batch, LossFunction, Terms, ramp
 
 
 def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: float, warmup_epochs: float) -> LossFunction:
@@ -14,10 +14,9 @@ def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: 
     layers = list(bayesian_layers(model).values())
 
     def loss(batch: Batch) -> Terms:
-        warmth = min(1.0, batch.epochs_done / warmup_epochs) if warmup_epochs else 1.0
         data_terms = data_loss(batch)
         kl_sum = sum(layer.kl() for layer in layers)
-        return data_terms | {"kl": warmth * beta * kl_sum / n_data}
+        return data_terms | {"kl": ramp(batch.epochs_done, warmup_epochs) * beta * kl_sum / n_data}
     return loss
 
 

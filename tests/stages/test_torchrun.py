@@ -17,7 +17,17 @@ from sparsify.datasets import Raw
 from stages import processes
 
 REPO = Path(__file__).parents[2]
-EPOCHS = 60  # long enough to be killed in the middle
+EPOCHS = 30
+WATCHED = """from stages import runtime, train_bayesian
+measured = train_bayesian.accuracy_percent
+
+def accuracy_percent(*arguments):
+    with open("epochs", "a") as log:
+        log.write(".")
+    return measured(*arguments)
+train_bayesian.accuracy_percent = accuracy_percent
+runtime.main(train_bayesian.train_bayesian)
+"""  # the stage, with a note of every epoch
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +41,12 @@ def workspace(tmp_path_factory):
     return folder
 
 
-def start(workspace: Path, stage: str) -> subprocess.Popen:
+def start(workspace: Path, module: str) -> subprocess.Popen:
     """In two processes, by torchrun."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("DVC_")}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", f"stages.{stage}"]
-    return subprocess.Popen(command, cwd=workspace, env=environment | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    return subprocess.Popen(command, cwd=workspace, env=environment | {"PYTHONPATH": f"{REPO}{os.pathsep}.", "OMP_NUM_THREADS": "1"},
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0)
 
 
 def ended(program: subprocess.Popen) -> tuple[int, list[str]]:
@@ -62,34 +72,35 @@ def metrics(workspace: Path, stage: str) -> dict:
 
 
 def test_two_processes_train_are_killed_go_on_and_prune(workspace):
-    assert ended(start(workspace, "train_baseline")) == (0, [])
+    assert ended(start(workspace, "stages.train_baseline")) == (0, [])
     assert metrics(workspace, "baseline")["processes"] == 2
 
-    program = start(workspace, "train_bayesian")
-    while not list(workspace.glob("scratch/bayesian-*.pt")):
+    (workspace / "watched.py").write_text(WATCHED)
+    program, log = start(workspace, "watched"), workspace / "epochs"
+    while not log.exists() or log.stat().st_size < 6:  # three of each process
         assert program.poll() is None, program.communicate()
-        time.sleep(0.05)
+        time.sleep(0.02)
     os.kill(of_rank(program, 1), signal.SIGKILL)
     assert ended(program) == (1, [processes.LOST])
     assert not (workspace / "models" / "bayesian.pt").exists()
     [state] = workspace.glob("scratch/bayesian-*.pt")
     before = artifacts.read_tensors(state)["curve"]
-    assert 1 <= len(before) < EPOCHS
+    assert 2 <= len(before) < EPOCHS
 
-    assert ended(start(workspace, "train_bayesian")) == (0, [])
+    assert ended(start(workspace, "stages.train_bayesian")) == (0, [])
     lines = (workspace / "plots" / "bayesian_curve.csv").read_text().splitlines()[1:]
     assert len(lines) == EPOCHS
     assert lines[0].split(",")[1] == f"{before[0]['nll']}"  # taken up, not begun again
     assert not list(workspace.glob("scratch/*.pt"))
 
-    assert ended(start(workspace, "prune")) == (0, [])
+    assert ended(start(workspace, "stages.prune")) == (0, [])
     compact = artifacts.load_model(workspace / "models" / "compact.pt")
     assert sum(weight.numel() for weight in compact.parameters() if weight.ndim > 1) == metrics(workspace, "prune")["weights_left"]
 
 
 def test_an_error_of_all_is_said_once(workspace, tmp_path):
     compose(tmp_path / "params.yaml", "recipe=smoke")
-    status, [line] = ended(start(tmp_path, "train_baseline"))
+    status, [line] = ended(start(tmp_path, "stages.train_baseline"))
     assert status == 1
     assert line.startswith("error: data/dataset.pt does not exist; ")
 
