@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from sparsify import distributed
+from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
 from stages import params, processes
@@ -27,6 +28,8 @@ def main(stage: Callable[[params.Params], None]) -> None:
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
         stage(params.load())
+    except FileError as error:
+        sys.exit(f"error: {error}; delete the file if it is there, and run dvc repro, which makes it")
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

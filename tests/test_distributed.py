@@ -68,7 +68,7 @@ def bayesian(kind: str, noise: bool = False, **changes):
     network, train = _linear(), _data(3, 2, 2)
     patch = pytest.MonkeyPatch() if noise else _without_noise()
     try:
-        model = bayesianize(network, dataclasses.replace(PRIOR, kind=kind), inputs=False)
+        model = bayesianize(network, train.images[:2], dataclasses.replace(PRIOR, kind=kind))
         loss = negative_elbo(model, cross_entropy(model, settings), len(train.labels), 3.0, 0.0)
         return fit(model, train, loss, settings, dict, kind, after_step=lambda: update_priors(model)), model.state_dict()
     finally:

@@ -1,4 +1,4 @@
-"""Masks on a plain network: zeroed weights, and silence for every unit that has lost all its inputs or all its readers."""
+"""Masks: weights at zero, and silence for every unit that is not kept or has lost all its inputs or all its readers."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -6,45 +6,114 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from sparsify.compress.chain import Link, links
-from sparsify.models import Select, describe, rebuild, weighted_layers
 from sparsify.settings import InputError
+from sparsify.structure import Slot, Stream, Structure, analyse
+from sparsify.structure.export import Example
 
 
 class EmptyLayer(InputError):
-    """Masks that leave nothing of a layer."""
+    """Masks that leave nothing of a stream."""
 
 
-def from_scores(scores: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """True = kept: irrelevance up to the threshold.  by layer, in any shape that broadcasts to its weight"""
-    return {name: score <= threshold for name, score in scores.items()}
+def mask(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None = None, *, weights: Mapping[str, Tensor] | None = None,
+         inputs: bool = False, structure: Structure | None = None) -> nn.Module:
+    """A copy of `model` in which every entry of the units that are not kept is zero: their rows, their columns, their biases and norms.
+
+    keep: by stream, (units,) bool, True = kept; streams that are not named are kept whole.
+    weights: by tensor, as state_dict() names it, a mask that broadcasts to it; a unit that loses all its inputs, or all its readers,
+        falls silent with them. inputs: so do features of the network's input.
+    structure: of an analysis made before. Raises InputError for masks that do not fit, EmptyLayer for a stream without a unit."""
+    return silenced(model, structure or analyse(model, example), keep or {}, weights or {}, inputs)[0]
 
 
 @torch.no_grad()
-def apply(model: nn.Sequential, masks: Mapping[str, Tensor]) -> nn.Sequential:
-    """A copy of `model` with the masked weights at zero and the dead units silent.
-
-    A unit is dead if no weight comes in (what is left of it is a constant) or none goes out (nobody reads it). It gets zero
-    weights, bias and normalisation, and is exactly zero after its activation. Raises EmptyLayer where one would lose all its weights."""
+def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor],
+             inputs: bool = False) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The masked copy, and by stream which units are alive in it.  -> (units,) bool, on the CPU"""
     masked = copy.deepcopy(model)
-    layers = weighted_layers(masked)
-    for name, mask in masks.items():
-        layers[name].weight.mul_(mask)
-    inner = [link for link in links(masked) if link.producer is not None and link.consumer is not None]
-    for link in inner:  # forwards: who has no inputs feeds nobody
-        _silence(masked, link, no_inputs(layers[link.producer].weight))
-    for link in reversed(inner):  # backwards: who has no readers needs no inputs
-        _silence(masked, link, ~is_read(link, layers[link.consumer].weight))
-    for name, layer in layers.items():
-        if not live_features(layer.weight).any():
-            raise EmptyLayer(f"the masks would remove every weight of {name}; keep some of its {layer.weight.shape[0]} units "
-                             "(a higher threshold, or a smaller prior.beta)")
-    return masked
+    tensors = masked.state_dict()
+    alive = {name: torch.ones(stream.size, dtype=torch.bool) for name, stream in structure.streams.items()}
+    for name, units in keep.items():
+        alive[name] = _checked(structure, name, units)
+        _silence(tensors, structure.streams[name], ~alive[name])
+    for name, mask_of_weights in weights.items():
+        if name not in tensors:
+            raise InputError(f"weights names {name!r}, which is no tensor of the network; its tensors are those of state_dict()")
+        tensors[name].mul_(mask_of_weights.to(tensors[name].device))
+    if weights:
+        able = [stream for stream in structure.streams.values() if stream.fixed is None or (inputs and not stream.writers)]
+        _fall_silent(tensors, able, alive)
+    for name, units in alive.items():
+        if not units.any():
+            raise EmptyLayer(f"the masks leave none of the {len(units)} units of {name}; keep at least one (a higher threshold)")
+    return masked, alive
 
 
-def hold_zeros(model: nn.Sequential) -> Callable[[], None]:
+def _checked(structure: Structure, name: str, units: Tensor) -> Tensor:
+    if name not in structure.streams:
+        raise InputError(f"keep names {name!r}, which is no stream; choose from {', '.join(structure.streams)}")
+    stream = structure.streams[name]
+    if units.dtype != torch.bool or units.shape != (stream.size,):
+        raise InputError(f"keep[{name!r}] is {units.dtype} of shape {tuple(units.shape)}; it has to be bool of shape ({stream.size},), True = kept")
+    if stream.fixed is not None and stream.writers and not units.all():
+        raise InputError(f"keep[{name!r}] would take units away that have to stay: {stream.fixed}")
+    return units.cpu()
+
+
+def _silence(tensors: Mapping[str, Tensor], stream: Stream, dead: Tensor) -> None:
+    """Everything of the dead units to zero; a variance stays, as what it divides is zero."""
+    if not dead.any():
+        return
+    for slot in stream.slots:
+        tensor = tensors[slot.tensor]
+        if not slot.tensor.endswith("running_var"):
+            alive = torch.ones(tensor.shape[slot.dim], dtype=tensor.dtype)
+            alive[slot.index[dead].reshape(-1)] = 0
+            tensor.mul_(_along(alive.to(tensor.device), slot.dim, tensor.ndim))  # by zero: much faster than filling by index
+
+
+def _fall_silent(tensors: Mapping[str, Tensor], streams: list[Stream], alive: dict[str, Tensor]) -> None:
+    """Until nothing changes: a unit without inputs is a constant, one without readers is nobody's; both go, and take others along."""
+    live: dict[tuple[str, int], Tensor] = {}  # of what did not change
+
+    def any_of(slots: tuple[Slot, ...], units: int) -> Tensor:
+        found = torch.zeros(units, dtype=torch.bool)
+        for slot in slots:
+            if (slot.tensor, slot.dim) not in live:
+                live[slot.tensor, slot.dim] = any_along(tensors[slot.tensor], slot.dim).cpu()
+            found |= live[slot.tensor, slot.dim][slot.index].any(1)
+        return found
+
+    changed = True
+    while changed:
+        changed = False
+        for stream in streams:
+            dying = torch.zeros(stream.size, dtype=torch.bool)
+            if stream.writers:
+                dying |= ~any_of(stream.writers, stream.size)
+            if stream.readers and not stream.others:
+                dying |= ~any_of(stream.readers, stream.size)
+            dying &= alive[stream.name]
+            if dying.any():
+                changed = True
+                alive[stream.name] = alive[stream.name] & ~dying
+                _silence(tensors, stream, dying)
+                touched = {slot.tensor for slot in stream.slots}
+                for entry in [entry for entry in live if entry[0] in touched]:
+                    del live[entry]
+
+
+def any_along(weight: Tensor, dim: int) -> Tensor:
+    """Whether anything is not zero at each place of `dim`: an extreme then is not, and extremes are found several times as fast as any().
+
+    (*, n, *) -> (n,) bool"""
+    rest = [each for each in range(weight.ndim) if each != dim]
+    return (weight.amax(rest) != 0) | (weight.amin(rest) != 0) if rest else weight != 0
+
+
+def hold_zeros(model: nn.Module) -> Callable[[], None]:
     """A function that puts the weights that are zero now back to zero, to be called after every training step."""
-    weights = [layer.weight for layer in weighted_layers(model).values()]
+    weights = [parameter for name, parameter in model.named_parameters() if parameter.ndim > 1]
     held = [(weight, weight != 0) for weight in weights if not weight.all()]
 
     @torch.no_grad()
@@ -55,48 +124,20 @@ def hold_zeros(model: nn.Sequential) -> Callable[[], None]:
 
 
 @torch.no_grad()
-def drawn_anew(model: nn.Sequential) -> nn.Sequential:
-    """The network of `model`, weights that are zero and pixels that are not read included, with fresh weights where it has any.
+def drawn_anew(model: nn.Module) -> nn.Module:
+    """A copy of `model` with fresh weights where it has any; those that are zero stay so.
 
-    Those of a layer with zeros are drawn larger, so that its outputs start as large as those of a full one."""
-    fresh = rebuild(describe(model)).to(next(model.parameters()).device)
-    for name, layer in model.named_children():
-        if isinstance(layer, Select):
-            fresh.get_submodule(name).index.copy_(layer.index)
-    for name, layer in weighted_layers(fresh).items():
-        held = weighted_layers(model)[name].weight != 0
-        layer.weight.mul_(held * (held.numel() / held.sum()).sqrt())
+    The weights of a layer with zeros are drawn larger, so that its outputs start as large as those of a full one."""
+    fresh = copy.deepcopy(model)
+    for layer in fresh.modules():
+        if callable(reset := getattr(layer, "reset_parameters", None)):
+            weight = getattr(layer, "weight", None)
+            held = weight != 0 if isinstance(weight, Tensor) and weight.ndim > 1 else None
+            reset()
+            if isinstance(weight, Tensor) and held is not None:
+                weight.mul_(held * (held.numel() / held.sum()).sqrt())
     return fresh
 
 
-def no_inputs(weight: Tensor) -> Tensor:
-    """(O, ...) -> (O,) bool"""
-    return ~_any(weight.flatten(1), 1)
-
-
-def live_features(weight: Tensor) -> Tensor:
-    """The input features that some weight reads.  (O, I, ...) -> (I,) bool"""
-    return _any(weight.flatten(2), 2).any(0) if weight.ndim > 2 else _any(weight, 0)
-
-
-def _any(weight: Tensor, dim: int) -> Tensor:
-    """weight.any(dim): a value that is not zero makes an extreme that is not, and extremes are found several times as fast."""
-    return (weight.amax(dim) != 0) | (weight.amin(dim) != 0)
-
-
-def is_read(link: Link, consumer_weight: Tensor) -> Tensor:
-    """The producer's units that the consumer reads at all.  -> (n_units,) bool"""
-    read = torch.zeros(link.n_units, dtype=torch.bool, device=consumer_weight.device)
-    read[link.unit.to(read.device)[live_features(consumer_weight)]] = True
-    return read
-
-
-def _silence(model: nn.Sequential, link: Link, dead: Tensor) -> None:
-    if not dead.any():
-        return
-    producer, consumer = model.get_submodule(link.producer), model.get_submodule(link.consumer)
-    norms, alive = [model.get_submodule(name) for name in link.norms], ~dead
-    for tensor in (producer.weight, producer.bias, *(part for norm in norms for part in (norm.weight, norm.bias, norm.running_mean))):
-        if tensor is not None:
-            tensor.mul_(alive.reshape(-1, *[1] * (tensor.ndim - 1)))  # by zero: much faster than filling by index
-    consumer.weight.mul_(alive[link.unit.to(dead.device)].reshape(-1, *[1] * (consumer.weight.ndim - 2)))
+def _along(values: Tensor, dim: int, ndim: int) -> Tensor:
+    return values.reshape([-1 if each == dim else 1 for each in range(ndim)])

@@ -13,11 +13,12 @@ import torch
 from test_recipes import compose
 
 from sparsify import artifacts, data
+from sparsify.compress import store
 from sparsify.datasets import Raw
 from stages import processes
 
 REPO = Path(__file__).parents[2]
-EPOCHS = 30
+EPOCHS = 20
 WATCHED = """from stages import runtime, train_bayesian
 measured = train_bayesian.accuracy_percent
 
@@ -94,7 +95,7 @@ def test_two_processes_train_are_killed_go_on_and_prune(workspace):
     assert not list(workspace.glob("scratch/*.pt"))
 
     assert ended(start(workspace, "stages.prune")) == (0, [])
-    compact = artifacts.load_model(workspace / "models" / "compact.pt")
+    compact = store.load(workspace / "models" / "compact.pt")
     assert sum(weight.numel() for weight in compact.parameters() if weight.ndim > 1) == metrics(workspace, "prune")["weights_left"]
 
 

@@ -1,0 +1,81 @@
+"""The proof of a removal: the small network against the masked one in float64, on random inputs, in two sizes of a batch."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from sparsify.structure.export import Example, arguments, few
+
+EXACT = 1e-9  # the largest gap in float64 that sums in another order make, as a share of the largest output (of 1, if all are smaller)
+ROUNDED = 1e-4  # the same in a network that float64 does not run
+
+
+class Proof:
+    """What the masked network answers, and how far a small one is from it."""
+
+    def __init__(self, masked: nn.Module, example: Example):
+        given = arguments(example)
+        self.allowed, self.masked = EXACT, copy.deepcopy(masked).eval()
+        try:
+            self.cases = list(self._answered(self.masked.double(), given, torch.float64))
+        except Exception:
+            self.cases = []
+        if not self.cases:
+            self.allowed, self.masked = ROUNDED, copy.deepcopy(masked).eval()
+            self.cases = list(self._answered(self.masked, given, None))
+        del self.masked
+
+    @torch.no_grad()
+    def gap(self, small: nn.Module) -> float:
+        """The largest difference of two outputs, as a share of the largest output. Raises whatever the small network raises."""
+        network = copy.deepcopy(small).eval()
+        network = network.double() if self.allowed == EXACT else network
+        worst = 0.0
+        for inputs, answers in self.cases:
+            for ours, theirs in zip(_tensors(network(*inputs)), answers, strict=True):
+                if ours.shape != theirs.shape:
+                    raise RuntimeError(f"an output of shape {tuple(ours.shape)} in place of {tuple(theirs.shape)}")
+                gap = (ours - theirs).abs().max() / theirs.abs().max().clamp_min(1) if ours.numel() else torch.zeros(())
+                worst = max(worst, gap.item() if gap.isfinite() else float("inf"))
+        return worst
+
+    @staticmethod
+    @torch.no_grad()
+    def _answered(network: nn.Module, given: tuple[Any, ...], dtype: torch.dtype | None) -> Iterator[tuple[tuple[Any, ...], list[Tensor]]]:
+        whole = few(given)
+        for number, inputs in enumerate((whole, _other_size(whole))):
+            drawn = tuple(_random(each, dtype, number) for each in inputs)
+            try:
+                answers = _tensors(network(*drawn))
+            except Exception:
+                if number == 0:
+                    raise
+                continue  # a network that takes batches of one size alone
+            yield drawn, answers
+
+
+def _other_size(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One example where there are several, else two."""
+    def changed(value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            return value
+        return value[:1] if len(value) > 1 else torch.cat([value, value])
+    return tuple(changed(each) for each in given)
+
+
+def _random(value: Any, dtype: torch.dtype | None, seed: int) -> Any:
+    """Of the same shape and device, drawn without touching torch's own generators; whole numbers stay."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(value.shape, generator=generator, dtype=dtype or value.dtype).to(value.device)
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """The numbers in an output of any form."""
+    leaves = pytree.tree_leaves(output if not hasattr(output, "items") else dict(output.items()))
+    return [each for each in leaves if isinstance(each, Tensor) and each.is_floating_point()]

@@ -1,0 +1,162 @@
+"""Physical removal: units that are masked leave a copy of the user's own class, and every time it is proven that nothing else changed.
+
+What cannot be cut (a view that fixes a width, halves that have to be equal) is found by trial, stays, silent, and is named."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.compress.cut import Cut, plan, sliced
+from sparsify.compress.masks import silenced
+from sparsify.compress.proof import Proof
+from sparsify.compress.report import Report
+from sparsify.settings import InputError
+from sparsify.structure import Structure, analyse
+from sparsify.structure.export import Example
+
+Alive = dict[str, Tensor]  # by stream, (units,) bool
+
+
+def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None = None, *, weights: Mapping[str, Tensor] | None = None,
+           inputs: bool = False, protect: Collection[str] = (), multiple_of: int = 1, structure: Structure | None = None) -> tuple[nn.Module, Report]:
+    """A smaller copy of `model`, of its own class, with the logits of `mask(model, example, keep)`; and what was done.
+
+    keep, weights, inputs: as `mask` takes them. Features of the network's input leave the linear layers that read them, by index.
+    protect: streams, or layers that write them, that keep their width; their masked units stay, silent.
+    multiple_of: widths are rounded up to a multiple of it, with units that are silent.
+    Every time the two are compared in float64 on random inputs; what would make them differ stays, silent, and is named in the report.
+    Raises InputError for masks that do not fit and EmptyLayer (one of them) for masks that leave nothing of a stream."""
+    if multiple_of < 1:
+        raise InputError(f"multiple_of is {multiple_of}; it has to be a whole number >= 1")
+    structure = structure or analyse(model, example)
+    masked, alive = silenced(model, structure, keep or {}, weights or {}, inputs)
+    protected = guarded(structure, protect)
+    wish = {name: rounded(units, multiple_of) for name, units in alive.items()
+            if name not in protected and structure.streams[name].fixed is None and not units.all()}
+    wish = {name: units for name, units in wish.items() if not units.all()}
+    trial = _Trial(masked, structure, Proof(masked, example), _picks(structure, alive))
+    small, gap = trial.solve(wish)
+    kept = {name: "protected" for name in protected if not alive[name].all()} | trial.kept
+    small.train(model.training)
+    return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
+
+
+def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, inputs: bool = False) -> nn.Module:
+    """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
+    masked, alive = silenced(model, structure, keep, weights, inputs)
+    cut = plan(structure, masked, alive)
+    return sliced(masked, Cut(cut.keep, cut.norms, _picks(structure, alive))).train(model.training)
+
+
+def guarded(structure: Structure, protect: Collection[str]) -> set[str]:
+    """The streams that `protect` names, by themselves or by a layer that writes them. Raises InputError for a name that is neither."""
+    found = set()
+    for name in protect:
+        of_layer = {stream.name for stream in structure.streams.values()
+                    if name == stream.name or any(slot.tensor == f"{name}.weight" for slot in stream.writers)}
+        if not of_layer:
+            raise InputError(f"protect names {name!r}, which is neither a stream nor a layer that writes one; "
+                             f"choose from {', '.join(structure.streams)}")
+        found |= of_layer
+    return found
+
+
+def rounded(units: Tensor, multiple_of: int) -> Tensor:
+    """With so many of the dead units that a multiple stays, the first ones first; all, where there are not enough.  (n,) bool -> (n,) bool"""
+    wanted = min(len(units), -(-int(units.sum()) // multiple_of) * multiple_of)
+    more = (~units).nonzero().flatten()[:wanted - int(units.sum())]
+    units = units.clone()
+    units[more] = True
+    return units
+
+
+def _picks(structure: Structure, alive: Alive) -> dict[str, Tensor]:
+    """By linear layer, the features of the network's input that it still reads."""
+    picks = {}
+    for name, stream in structure.streams.items():
+        if not stream.writers and not alive[name].all():
+            for slot in stream.readers:
+                mask = torch.ones(slot.index.numel(), dtype=torch.bool)
+                mask[slot.index[~alive[name]].reshape(-1)] = False
+                if slot.module is not None and len(mask) == int(slot.index.max()) + 1:
+                    picks[slot.module] = mask.nonzero().flatten()
+    return picks
+
+
+class _Trial:
+    """Which of the wished cuts a network can do, found by doing them."""
+
+    def __init__(self, masked: nn.Module, structure: Structure, proof: Proof, picks: dict[str, Tensor]):
+        self.masked, self.structure, self.proof, self.picks = masked, structure, proof, picks
+        self.done: Alive = {}  # cut
+        self.kept: dict[str, str] = {}  # not cut, and why
+        self.failure = ""
+
+    def solve(self, wish: Alive) -> tuple[nn.Module, float]:
+        self._add(self._coupled(wish), wish)
+        attempt = self._attempt(self.done)
+        if attempt is None:
+            raise InputError(f"the network does not give the same outputs twice ({self.failure}); nothing can be proven of it")
+        return attempt
+
+    def _add(self, groups: list[list[str]], wish: Alive) -> None:
+        """Cuts all of the groups if that can be done; else halves of them, down to one, which then stays if it cannot be made to fit."""
+        if not groups or self._accept({name: wish[name] for group in groups for name in group}):
+            return
+        if len(groups) > 1:
+            middle = len(groups) // 2
+            self._add(groups[:middle], wish)
+            self._add(groups[middle:], wish)
+            return
+        why = self.failure
+        for changed in _evened({name: wish[name] for name in groups[0]}):
+            if self._accept(changed):
+                return
+        if len(groups[0]) > 1:
+            self._add([[name] for name in groups[0]], wish)
+        else:
+            self.kept[groups[0][0]] = why
+
+    def _accept(self, more: Alive) -> bool:
+        if self._attempt({**self.done, **more}) is None:
+            return False
+        self.done |= more
+        return True
+
+    def _attempt(self, alive: Alive) -> tuple[nn.Module, float] | None:
+        cut = plan(self.structure, self.masked, alive)
+        try:
+            small = sliced(self.masked, Cut(cut.keep, cut.norms, self.picks))
+            gap = self.proof.gap(small)
+        except Exception as error:  # whatever a network raises that was cut where it cannot be
+            self.failure = f"cut, it fails: {' '.join(str(error).split())[:120]}"
+            return None
+        if gap > self.proof.allowed:
+            self.failure = f"cut, its outputs would differ by {gap:.1g} of the largest"
+            return None
+        return small, gap
+
+    def _coupled(self, wish: Alive) -> list[list[str]]:
+        """Streams that share a writer, as the halves of a chunk do, are tried together."""
+        group_of: dict[str, list[str]] = {}
+        groups: list[list[str]] = []
+        for name in wish:
+            writers = [slot.tensor for slot in self.structure.streams[name].writers]
+            group = next((group_of[tensor] for tensor in writers if tensor in group_of), None)
+            if group is None:
+                groups.append(group := [])
+            group.append(name)
+            group_of |= dict.fromkeys(writers, group)
+        return groups
+
+
+def _evened(wish: Alive) -> list[Alive]:
+    """Ways to keep a few more units, so that the parts of a tensor stay equally wide: the same places in each, or as many."""
+    sizes = {len(units) for units in wish.values()}
+    if len(wish) < 2 or len(sizes) > 1:
+        return []
+    together = torch.stack(list(wish.values()))
+    most = int(together.sum(1).max())
+    as_many = {name: rounded(units, most) if units.any() else units for name, units in wish.items()}
+    return [as_many, dict.fromkeys(wish, together.any(0))]

@@ -1,0 +1,208 @@
+"""Rules of products: by a weight, whose columns read units and whose rows write them; and of two activations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.structure.units import along, nothing, tidy, varies
+from sparsify.structure.walk import Labels, Part, Walk
+
+Lines = tuple[str, int, Tensor]  # a tensor, its dimension, and the nodes of what stands there
+
+
+def lines(walk: Walk, weight: Part, dim: int) -> Lines | None:
+    """Which dimension of the parameter stands behind dimension `dim` of a weight that may have been moved about; None: no one of them."""
+    shape = walk.tensors[weight.name].shape
+    if weight.position is None:
+        return weight.name, dim, walk.entries(weight.name, dim)
+    position = weight.position
+    for other in range(position.ndim):
+        if other != dim:
+            position = position.select(other, 0).unsqueeze(other)
+    places = torch.unravel_index(position.reshape(-1), shape)
+    moving = [each for each, place in enumerate(places) if len(place.unique()) > 1]
+    if not moving and len(shape) == weight.position.ndim:
+        moving = [dim]
+    if len(moving) != 1:
+        return None
+    return weight.name, moving[0], walk.entries(weight.name, moving[0])[places[moving[0]]]
+
+
+def by_weight(walk: Walk, x: Any, weight: Any, bias: Any, axis: int, row_dim: int, column_dim: int, out_axis: int) -> Any:
+    """The columns of the weight read what lies along `axis`, its rows write what lies along `out_axis`."""
+    shape, labels = walk.shape(), walk.labels(x)
+    rows = lines(walk, weight, row_dim) if isinstance(weight, Part) else None
+    columns = lines(walk, weight, column_dim) if isinstance(weight, Part) else None
+    if rows is None or columns is None:
+        walk.freeze((Labels(labels), bias), f"multiplied by a weight that is computed ({walk.where()})")
+        return Labels(nothing(shape))
+    (name, row_at, row), (_, column_at, column) = rows, columns
+    walk.written[name, row_at], walk.read[name, column_at] = None, None
+    walk.uses_weight(name, out_axis)
+    if isinstance(walk.model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
+        reason = f"nn.MultiheadAttention fixes its widths ({name.rpartition('.')[0]})"
+        walk.freeze((Labels(labels), Labels(row)), reason)
+    axis %= labels.ndim
+    elsewhere = [dim for dim in range(labels.ndim) if dim != axis and varies(labels, dim)]
+    if elsewhere and not walk.units.all_frozen(labels):
+        if not varies(labels, axis):  # a product along places: every unit by itself
+            walk.units.freeze(torch.cat([row, column]), f"acts on places, not on units ({walk.where()})")
+            return Labels(tidy(labels.narrow(axis, 0, 1).expand(shape)))
+        walk.freeze(Labels(labels), f"units and places are mixed where {walk.where()} reads them")
+    if elsewhere:
+        walk.units.freeze(column, f"reads places of many units ({walk.where()})")
+    else:
+        one = labels
+        for dim in range(labels.ndim):
+            one = one if dim == axis else one.narrow(dim, 0, 1)
+        walk.tie_or_freeze(one.reshape(-1), column, f"read beside what is no unit ({walk.where()})")
+    if bias is not None:
+        walk.tie_or_freeze(walk.labels(bias).reshape(-1).expand(row.shape), row, f"its bias is computed ({walk.where()})")
+    return Labels(along(row, out_axis % len(shape), shape))
+
+
+def linear(walk: Walk, x: Any, weight: Any, bias: Any = None) -> Any:
+    return by_weight(walk, x, weight, bias, -1, 0, 1, -1)
+
+
+def addmm(walk: Walk, bias: Any, x: Any, weight: Any, **kwargs: Any) -> Any:
+    product = matmul(walk, x, weight)
+    walk.tie_or_freeze(walk.labels(bias, walk.shape()).reshape(-1), product.at.reshape(-1), f"its bias is computed ({walk.where()})")
+    return product
+
+
+def matmul(walk: Walk, x: Any, other: Any, **kwargs: Any) -> Any:
+    if isinstance(other, Part) and len(other.shape) == 2:
+        return by_weight(walk, x, other, None, -1, 1, 0, -1)
+    if isinstance(x, Part) and len(x.shape) == 2 and walk.labels(other).ndim > 1:
+        return by_weight(walk, other, x, None, -2, 0, 1, -2)
+    one, two, shape = walk.labels(x), walk.labels(other), walk.shape()
+    if one.ndim < 2 or two.ndim < 2:
+        walk.freeze((Labels(one), Labels(two)), f"a product with a vector ({walk.where()})")
+        return Labels(nothing(shape))
+    if varies(one, -1) or varies(two, -2):
+        _tie_along(walk, one, two.transpose(-1, -2))
+        return Labels(nothing(shape))
+    return Labels(_passed(walk, one.narrow(-1, 0, 1), two.narrow(-2, 0, 1), shape))
+
+
+def _tie_along(walk: Walk, one: Tensor, two: Tensor) -> None:
+    """The units that two activations are summed over leave as pairs.  (..., M, K), (..., N, K)"""
+    for each in (one, two):
+        if varies(each, -2):
+            walk.freeze((Labels(one), Labels(two)), f"a product of units with units ({walk.where()})")
+            return
+    walk.read_by_other(one, "product")
+    walk.read_by_other(two, "product")
+    first, second = torch.broadcast_tensors(one.select(-2, 0), two.select(-2, 0))
+    first, second = walk.units.find(first).reshape(-1), walk.units.find(second).reshape(-1)
+    pairs = torch.stack([first, second]).unique(dim=1)
+    walk.tie_or_freeze(pairs[0], pairs[1], f"a product with what is no unit ({walk.where()})")
+
+
+def _passed(walk: Walk, one: Tensor, two: Tensor, shape: torch.Size) -> Tensor:
+    """Neither has units along what is summed: those of the one go on, if the other has none that could leave.  (..., M, 1), (..., 1, N)"""
+    first, second = one.expand(*shape[:-2], *one.shape[-2:]), two.expand(*shape[:-2], *two.shape[-2:])
+    empty = [walk.units.all_frozen(each) for each in (first, second)]
+    if not any(empty):
+        walk.freeze((Labels(first), Labels(second)), f"a product of units with units ({walk.where()})")
+        return nothing(shape)
+    return tidy((second if empty[0] else first).expand(shape))
+
+
+def attention(walk: Walk, query: Any, key: Any, value: Any, mask: Any = None, *args: Any, scale: float | None = None, **kwargs: Any) -> Any:
+    """Products over a head's width tie query and key; the values' units go on.  (..., T, E), (..., S, E), (..., S, V) -> (..., T, V)"""
+    q, k, v = (walk.labels(each) for each in (query, key, value))
+    if kwargs.get("enable_gqa"):
+        walk.freeze((Labels(q), Labels(k), Labels(v)), f"attention whose heads share keys ({walk.where()})")
+    if scale is None:
+        walk.freeze((Labels(q), Labels(k)), f"attention divides by the width of its heads ({walk.where()})")
+    _tie_along(walk, q, k)
+    if varies(v, -2):
+        walk.freeze(Labels(v), f"attention over units ({walk.where()})")
+        return Labels(nothing(walk.shape()))
+    return Labels(tidy(v.narrow(-2, 0, 1).expand(walk.shape())))
+
+
+def convolution(walk: Walk, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any) -> Any:
+    return _convolution(walk, x, weight, bias, rest[0] if rest else 1, transposed=False)
+
+
+def transposed(walk: Walk, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+               groups: int = 1, *rest: Any) -> Any:
+    return _convolution(walk, x, weight, bias, groups, transposed=True)
+
+
+def general(walk: Walk, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, is_transposed: bool, output_padding: Any,
+            groups: int) -> Any:
+    return _convolution(walk, x, weight, bias, groups, is_transposed)
+
+
+def _convolution(walk: Walk, x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> Any:
+    labels, shape = walk.labels(x), walk.shape()
+    axis = 1 if not isinstance(weight, Part) or labels.ndim == len(weight.shape) else 0
+    row_dim, column_dim = (1, 0) if transposed else (0, 1)
+    if groups == 1:
+        return by_weight(walk, x, weight, bias, axis, row_dim, column_dim, axis)
+    if not isinstance(weight, Part) or weight.position is not None or any(varies(labels, dim) for dim in range(labels.ndim) if dim != axis):
+        walk.freeze((Labels(labels), bias), f"a grouped convolution of what is no plain weight or no plain units ({walk.where()})")
+        return Labels(nothing(shape))
+    name = weight.name
+    read = labels
+    for dim in range(labels.ndim):
+        read = read if dim == axis else read.narrow(dim, 0, 1)
+    read, n_out = read.reshape(-1), shape[axis]
+    walk.uses_weight(name, axis)
+    first = walk.entries(name, 0)
+    walk.written[name, 0] = None
+    if groups == len(read):  # depthwise: what comes in and what goes out are one unit
+        wide = read.repeat_interleave(n_out // groups)
+        kernels = first.repeat_interleave(n_out // groups) if transposed else first
+        walk.tie_or_freeze(wide, kernels, f"read beside what is no unit ({walk.where()})")
+        out = kernels
+    else:  # the same place of every group leaves together
+        second = walk.entries(name, 1)
+        rows, columns = (second, first) if transposed else (first, second)
+        walk.written[name, row_dim], walk.read[name, column_dim] = None, None
+        if transposed:
+            walk.written.pop((name, 0), None)
+            _together(walk, columns, groups)
+            out = rows.repeat(groups)
+        else:
+            columns = columns.repeat(groups)
+            _together(walk, rows, groups)
+            out = rows
+        walk.tie_or_freeze(read, columns, f"read beside what is no unit ({walk.where()})")
+    if bias is not None:
+        walk.tie_or_freeze(walk.labels(bias).reshape(-1), out, f"its bias is computed ({walk.where()})")
+    return Labels(along(out, axis, shape))
+
+
+def _together(walk: Walk, nodes: Tensor, groups: int) -> None:
+    of_group = nodes.reshape(groups, -1)
+    walk.units.tie(of_group[:1].expand_as(of_group).reshape(-1), of_group.reshape(-1))
+
+
+def embedding(walk: Walk, weight: Any, indices: Any, *args: Any, **kwargs: Any) -> Any:
+    """(V, D), (*) -> (*, D): the columns of the table are the units."""
+    columns = lines(walk, weight, 1) if isinstance(weight, Part) else None
+    if columns is None:
+        return Labels(nothing(walk.shape()))
+    walk.written[columns[0], columns[1]] = None
+    return Labels(along(columns[2], -1, walk.shape()))
+
+
+def weight_norm(walk: Walk, direction: Any, length: Any, dim: int = 0) -> Any:
+    """v g / |v|, a norm a row: zeros add nothing to it, so that rows and columns leave as those of a plain weight do."""
+    if isinstance(direction, Part) and isinstance(length, Part) and direction.position is None and length.position is None:
+        walk.units.tie(walk.entries(direction.name, dim), walk.entries(length.name, dim))
+        return direction
+    walk.freeze((direction, length), f"a weight that is computed ({walk.where()})")
+    return Labels(nothing(walk.shape()))
+
+
+RULES: dict[str, Callable[..., Any]] = {"linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "scaled_dot_product_attention": attention,
+         **{f"conv{n}d": convolution for n in (1, 2, 3)}, **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},
+         "conv_transpose2d": transposed, "convolution": general, "_convolution": general, "embedding": embedding, "_weight_norm": weight_norm}
