@@ -13,7 +13,7 @@ from torch._ops import OpOverload
 
 from sparsify.structure.export import Example, evaluating, export
 from sparsify.structure.streams import Entry, Found, Stream, Structure, assemble
-from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy, varies
+from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy
 
 LARGEST_TABLE = 1 << 22  # elements of a parameter that get labels one by one; a larger one is a weight, whose rows and columns do
 
