@@ -92,6 +92,19 @@ def recorder_for(device: torch.device) -> Recorder | None:
     return Recorder(device)
 
 
+def record(recorder: Recorder, run: Run, optimizer: torch.optim.Optimizer) -> Run:
+    """What repeats `run`, a step of `optimizer` that was taken WARM_UP times before."""
+    optimizer.zero_grad(set_to_none=True)  # gradients of the graph's own are made within it
+    groups = [group for group in optimizer.param_groups if "capturable" in group]
+    try:
+        for group in groups:
+            group["capturable"] = True
+        return recorder.record(run)
+    finally:
+        for group in groups:
+            group["capturable"] = False
+
+
 class _Tape(NamedTuple):
     """What the steps of an epoch read, each at its position."""
 
@@ -180,18 +193,11 @@ class CapturedSteps:
             self._go_on_eagerly(obstacles[0])
 
     def _capture(self) -> None:
-        self._optimizer.zero_grad(set_to_none=True)  # the graph's own gradients are made within it
-        groups = [group for group in self._optimizer.param_groups if "capturable" in group]
         try:
-            for group in groups:
-                group["capturable"] = True
-            self._replay, self._places = self._recorder.record(self._eagerly), _places(self._model)
+            self._replay, self._places = record(self._recorder, self._eagerly, self._optimizer), _places(self._model)
         except Exception as error:  # a defect of the step itself will show in the eager step that follows
             first = error.__context__ or error  # ending a broken capture fails too, with a less telling word
             self._go_on_eagerly((str(first).splitlines() or [type(first).__name__])[0][:200])
-        finally:
-            for group in groups:
-                group["capturable"] = False
 
     def _go_on_eagerly(self, reason: str) -> None:
         self._capturable = False

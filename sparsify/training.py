@@ -152,14 +152,6 @@ def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
     return loss
 
 
-def ramp(epochs_done: float | Tensor, over: float) -> float | Tensor:
-    """How far a warm-up over so many epochs has come: from 0 to 1; over none it is over at once."""
-    if not over:
-        return 1.0
-    share = epochs_done / over
-    return share.clamp(max=1.0) if isinstance(share, Tensor) else min(1.0, share)
-
-
 Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
 
 

@@ -6,7 +6,7 @@ from operator import add
 from torch import Tensor, nn
 
 from sparsify.bayes.groups import Group, groups_of, not_bayesian
-from sparsify.training import Batch, LossFunction, Terms, ramp
+from sparsify.training import Batch, LossFunction, Terms
 
 
 def kl(twin: nn.Module) -> Tensor:
@@ -31,8 +31,16 @@ def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: 
 
     def loss(batch: Batch) -> Terms:
         data_terms = data_loss(batch)
-        return data_terms | {"kl": ramp(batch.epochs_done, warmup_epochs) * beta * _kl(groups) / n_data}
+        return data_terms | {"kl": _warmth(batch.epochs_done, warmup_epochs) * beta * _kl(groups) / n_data}
     return loss
+
+
+def _warmth(epochs_done: float | Tensor, warmup_epochs: float) -> float | Tensor:
+    """From 0 to 1 over the warm-up, without asking a tensor what it holds: a captured step could not."""
+    if not warmup_epochs:
+        return 1.0
+    share = epochs_done / warmup_epochs
+    return share.clamp(max=1.0) if isinstance(share, Tensor) else min(1.0, share)
 
 
 def update_priors(twin: nn.Module) -> None:
