@@ -14,7 +14,7 @@ import torch.multiprocessing
 from conftest import PRIOR, TRAIN
 from torch import nn
 
-from sparsify import distributed
+from sparsify import capture, distributed
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
@@ -233,3 +233,12 @@ def test_a_model_is_as_it_was_when_a_step_of_several_is_over():
         assert model[1].forward.func is distributed._normalised
         raise ZeroDivisionError
     assert "forward" not in vars(model[1]) and str(model) == str(before)
+
+
+def test_steps_of_several_processes_are_not_captured_and_one_of_them_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(distributed, "active", lambda: True)
+    for rank in range(2):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        capture._tell.cache_clear()
+        assert capture.recorder_for(torch.device("cuda")) is None
+    assert capsys.readouterr().err == "Steps of several processes, which wait for one another's gradients, are not captured as a CUDA graph.\n"
