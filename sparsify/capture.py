@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sparsify import distributed
+
 WARM_UP = 3  # eager steps first, in which the libraries load their kernels and the optimiser makes its state
 
 Step = Callable[[Tensor, Tensor], Tensor]  # indices (B,), epochs done () -> (terms,) the parts of the loss before the step
@@ -81,7 +83,13 @@ class Recorder:
 
 
 def recorder_for(device: torch.device) -> Recorder | None:
-    return Recorder(device) if device.type == "cuda" else None
+    if device.type != "cuda":
+        return None
+    if distributed.active():
+        if distributed.first():
+            _tell("Steps of several processes, which wait for one another's gradients, are not captured as a CUDA graph.")
+        return None
+    return Recorder(device)
 
 
 def record(recorder: Recorder, run: Run, optimizer: torch.optim.Optimizer) -> Run:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sparsify import capture, checkpoint
+from sparsify import capture, checkpoint, distributed
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
 from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
@@ -71,6 +71,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     captured: on a CUDA device, whether steps are replayed as a graph; what Python does in `loss`, `model` and `after_step` is then done
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
+    In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
     Raises InputError at the end of the epoch in which a term was not finite, and if nothing says for how long to train."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
@@ -83,6 +84,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     device = train.labels.device
     mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     model.to(memory_format=torch.channels_last)
+    loss, seed = distributed.averaged(model, loss), torch.initial_seed()
     optimizer = make_optimizer(model, settings, lr_factors)
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -102,19 +104,24 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule)
     with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule}, save_every_seconds) as keeper:
         curve = keeper.load()
+        distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
         epochs = range(math.ceil(total_steps / steps))
-        progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
+        progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), leave=None,
+                        disable=None if distributed.first() else True)
         for epoch in progress:
             start = time.perf_counter()
             model.train()
-            order = torch.randperm(n, device=device)[:steps * batch_size].view(steps, batch_size)[:total_steps - epoch * steps]
-            history = take(order, [epoch + number / steps for number in range(len(order))])
-            means = _means(history, names, epoch * steps, label)
+            distributed.draw_apart(seed, epoch)
+            order = distributed.same(torch.randperm(n, device=device))
+            order = order[:steps * batch_size].view(steps, batch_size)[:total_steps - epoch * steps]
+            history = take(distributed.share(order), [epoch + number / steps for number in range(len(order))])
+            means = _means(distributed.mean(history), names, epoch * steps, label)
             model.eval()
             row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
             curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
             progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
-            keeper.keep(curve)
+            if distributed.first():
+                keeper.keep(curve)
     optimizer.zero_grad(set_to_none=True)
     model.eval().to(memory_format=torch.contiguous_format)
     return curve
