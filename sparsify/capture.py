@@ -79,7 +79,7 @@ class Recorder:
         except Exception:
             generator.graphsafe_set_state(spare)  # the one of a broken capture refuses to draw ever again
             raise
-        return graph.replay
+        return lambda kept=run: graph.replay()  # the graph itself does not keep the tensors that it reads and writes
 
 
 def recorder_for(device: torch.device) -> Recorder | None:
