@@ -1,9 +1,9 @@
-# make repro   the pipeline, from nothing to the plots      make test   the tests
-# Both make .venv first, once; again only when requirements.txt changes.
+# make repro   the pipeline, from nothing to the plots      make test   the tests      make lint   style and types
+# All make .venv first, once; again only when requirements.txt changes.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup repro test
+.PHONY: setup repro test lint
 
 setup: .venv/installed
 
@@ -12,6 +12,10 @@ repro: setup
 
 test: setup
 	python -m pytest
+
+lint: setup
+	ruff check .
+	mypy
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python %d.%d came; 3.11 or later is needed: make PYTHON=python3.12" % sys.version_info[:2])'

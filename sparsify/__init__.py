@@ -1,10 +1,25 @@
-"""Sparsify neural networks with variational dropout, and remove the neurons that died.
+"""Sparsify neural networks with variational dropout, and remove the neurons that died: any network, proven on every call.
 
-data.py datasets.py models.py training.py artifacts.py settings.py   the ground everything stands on
-bayes/      priors, Bayesian layers, the ELBO; ends in a plain model and a dict of masks
-compress/   masks and plain models in, smaller plain models out
+structure/  which units of any network can only leave together
+bayes/      priors, Bayesian layers, the ELBO, on any network
+compress/   masks in, a smaller network of the same class out, proven; magnitude pruning; saving and loading
 measure/    size, latency, accuracy and calibration
+compaction.py   bayes and compress together: from a Bayesian twin to a small network
+data.py datasets.py models.py training.py artifacts.py settings.py   the ground everything stands on
 
-`bayes`, `compress` and `measure` never import one another: plain torch modules and tensors pass between them.
-Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron, H and W height and width, K kernel.
-"""
+`bayes`, `compress` and `measure` never import one another: plain torch modules, streams and masks pass between them.
+Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron, U units, H and W height and width, K kernel."""
+
+from sparsify.bayes.convert import bake, bayesianize, coverage, log_alphas
+from sparsify.bayes.objective import kl, update_priors
+from sparsify.bayes.priors import PriorSettings
+from sparsify.compaction import compact
+from sparsify.compress.masks import mask
+from sparsify.compress.remove import remove
+from sparsify.compress.report import Report
+from sparsify.compress.store import load, save
+from sparsify.settings import InputError
+from sparsify.structure import Stream, streams
+
+__all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "kl", "load", "log_alphas", "mask",
+           "remove", "save", "streams", "update_priors"]

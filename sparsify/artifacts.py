@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
-from sparsify import models
 from sparsify.settings import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure  # imported by those alone that draw
+
+
+class FileError(InputError):
+    """A file that should have been written before is missing, damaged, or holds something else."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -64,63 +66,19 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Raises InputError for a file that is missing, damaged, or holds more than tensors and plain data."""
+    """What `write_tensors` wrote, on the CPU. Raises FileError for a file that is missing, damaged, or holds more than tensors and
+    plain data by name; no code in it is run."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)") from None
+        raise FileError(f"{path} does not exist") from None
     except Exception as error:  # torch raises many types here: a damaged zip, a refused pickle, a short read
         first_line = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path} cannot be read ({type(error).__name__}: {first_line}); delete it and run dvc repro") from None
-
-
-def save_model(path: Path, model: nn.Sequential, **extra: Any) -> None:
-    """A plain network: its layers, its tensors, and plain data beside them."""
-    write_tensors(path, {"layers": models.describe(model), "state": _on_cpu(model), "extra": extra})
-
-
-def load_model(path: Path, expected: models.Description | None = None) -> nn.Sequential:
-    """The network in `path`. Raises InputError if `expected`, a description, is given and the file holds another one."""
-    content = _content(path, ("layers", "state", "extra"))
-    if expected is not None and list(content["layers"]) != list(expected):
-        raise InputError(f"{path} holds another architecture ({summary(content['layers'])}) than is asked for "
-                         f"({summary(expected)}); run dvc repro to train that one")
-    model = _rebuilt(path, content["layers"])
-    load_state(path, model, content["state"])
-    return model
-
-
-def save_bayesian(path: Path, description: models.Description, model: nn.Module, prior: Mapping[str, Any]) -> None:
-    """A Bayesian network: the layers of its plain twin, its tensors, and the settings of its prior."""
-    write_tensors(path, {"layers": description, "state": _on_cpu(model), "prior": dict(prior)})
-
-
-def load_bayesian(path: Path) -> tuple[nn.Sequential, dict[str, Any], dict[str, Any]]:
-    """The plain twin with fresh weights, the settings of the prior, and the tensors to load once it is converted."""
-    content = _content(path, ("layers", "state", "prior"))
-    return _rebuilt(path, content["layers"]), content["prior"], content["state"]
-
-
-def load_state(path: Path, model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Puts `state`, which came from `path`, into `model`. Raises InputError if they do not fit."""
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise InputError(f"{path}: its tensors do not fit its layers; delete it and run dvc repro") from None
-
-
-def summary(description: models.Description) -> str:
-    """The widths of a network, as in 'Linear 300-100-10'."""
-    layers = [(kind, arguments.get("out_features", arguments.get("out_channels")))
-              for _, kind, arguments in description if kind in ("Linear", "Conv2d")]
-    return f"{layers[0][0]} " + "-".join(str(units) for _, units in layers) if layers else "no layers"
-
-
-def _rebuilt(path: Path, description: models.Description) -> nn.Sequential:
-    try:
-        return models.rebuild(description)
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path} describes layers that are not known here; delete it and run dvc repro") from None
+        raise FileError(f"{path} cannot be read ({type(error).__name__}: {first_line}); it has to be whole, and to hold tensors and "
+                        "plain data alone") from None
+    if not isinstance(content, dict):
+        raise FileError(f"{path} holds a {type(content).__name__}; it has to hold tensors and plain data by name")
+    return content
 
 
 def _rounded(value: Any) -> Any:
@@ -128,13 +86,3 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     return round(value, 9) if isinstance(value, float) else value
 
-
-def _content(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    content = read_tensors(path)
-    if not isinstance(content, dict) or any(key not in content for key in keys):
-        raise InputError(f"{path} is not a model file of this project (it needs {', '.join(keys)}); run dvc repro")
-    return content
-
-
-def _on_cpu(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}

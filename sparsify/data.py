@@ -31,7 +31,8 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        return tuple(self.train.images.shape[1:])
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
 
 
 def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> None:
@@ -60,10 +61,11 @@ def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> Non
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> Dataset:
+    """What `save` wrote, normalised, on `device`. Raises FileError."""
     content = artifacts.read_tensors(path)
-    needed = {"mean", "std", "n_classes", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))}
-    if not isinstance(content, dict) or not needed <= content.keys():
-        raise InputError(f"{path} is not a data set of this project; delete it and run dvc repro")
+    needed = ["mean", "std", "n_classes", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))]
+    if missing := [name for name in needed if name not in content]:
+        raise artifacts.FileError(f"{path} is not a data set: it lacks {', '.join(missing)}")
     mean, std = (content[key].to(device).reshape(1, -1, 1, 1) for key in ("mean", "std"))
     splits = {part: Split((content[f"{part}_images"].to(device).float() / 255 - mean) / std, content[f"{part}_labels"].to(device))
               for part in PARTS}

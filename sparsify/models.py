@@ -1,7 +1,4 @@
-"""The architectures, as plain `nn.Sequential`s whose layers have names, and their description as plain data.
-
-A description (a list of name, type, arguments) rebuilds a network of any widths, so that a compact network can be
-saved and loaded without pickled code. Widths follow the literature:
+"""The built-in architectures, as plain `nn.Sequential`s whose layers have names. Widths follow the literature:
     lenet-300-100   784-300-100-10
     lenet5          20-50-800-500-10, Caffe's: two 5x5 convolutions without padding
     mlp             784-1000-1000-500-200-10
@@ -10,30 +7,32 @@ saved and loaded without pickled code. Widths follow the literature:
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sparsify.settings import InputError
+from sparsify.settings import InputError, Positive, PositiveInt, Settings, one_of
 
 MLP_WIDTHS = {"lenet-300-100": (300, 100), "mlp": (1000, 1000, 500, 200)}
-VGG16_WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
+VGG16_WIDTHS: tuple[int | str, ...] = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
 NAMES = (*MLP_WIDTHS, "lenet5", "vgg16")
 
 
-class Select(nn.Module):
-    """Picks features by index: the input pixels, or flattened features, that a compact network still reads.
+@dataclass(frozen=True)
+class Architecture(Settings):
+    """All that makes one of the networks, as plain data."""
 
-    (N, in_features) -> (N, len(index))"""
+    name: Annotated[str, one_of(NAMES)]
+    input_shape: tuple[PositiveInt, ...]  # (C, H, W) of one image
+    n_classes: PositiveInt
+    width: Positive = 1.0  # multiplies the units of every hidden layer
 
-    def __init__(self, in_features: int, out_features: int):
-        super().__init__()
-        self.in_features, self.out_features = in_features, out_features
-        self.register_buffer("index", torch.zeros(out_features, dtype=torch.long))
+    def build(self) -> nn.Sequential:
+        return build(self.name, self.input_shape, self.n_classes, self.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.index_select(1, self.index)
+    def as_data(self) -> dict[str, str | int | float | list[int]]:
+        return {"name": self.name, "input_shape": list(self.input_shape), "n_classes": self.n_classes, "width": self.width}
 
 
 def build(name: str, input_shape: Sequence[int], n_classes: int, width: float = 1.0) -> nn.Sequential:
@@ -78,7 +77,7 @@ def _vgg16(channels: int, n_classes: int, width: float) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     conv = pool = 0
     for entry in VGG16_WIDTHS:
-        if entry == "pool":
+        if isinstance(entry, str):
             pool += 1
             layers[f"pool{pool}"] = nn.MaxPool2d(2)
             continue
@@ -92,50 +91,3 @@ def _vgg16(channels: int, n_classes: int, width: float) -> nn.Sequential:
     layers["relu14"] = nn.ReLU()
     layers["fc2"] = nn.Linear(channels, n_classes)
     return nn.Sequential(layers)
-
-
-# What the constructor of each layer takes, as attributes of the layer.
-_ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.Linear: ("in_features", "out_features", "bias"),
-    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode"),
-    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    nn.AvgPool2d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-    nn.AdaptiveAvgPool2d: ("output_size",),
-    nn.Dropout: ("p",),
-    nn.Flatten: ("start_dim", "end_dim"),
-    nn.ReLU: (),
-    Select: ("in_features", "out_features"),
-}
-_TYPES = {kind.__name__: kind for kind in _ARGUMENTS}
-
-Description = list[tuple[str, str, dict[str, Any]]]
-
-
-def describe(model: nn.Sequential) -> Description:
-    """The layers of a plain network as data: (name, type, arguments). Raises InputError for a layer it does not know."""
-    description = []
-    for name, layer in model.named_children():
-        if type(layer) not in _ARGUMENTS:
-            raise InputError(f"layer {name} is a {type(layer).__name__}; only {', '.join(_TYPES)} can be saved")
-        description.append((name, type(layer).__name__, constructor_arguments(layer, type(layer))))
-    return description
-
-
-def constructor_arguments(layer: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:
-    """What `kind`, the type of `layer` or one that it extends, has to be called with to make a layer like it."""
-    arguments = {key: getattr(layer, key) for key in _ARGUMENTS[kind]}
-    if "bias" in arguments:
-        arguments["bias"] = layer.bias is not None
-    return arguments
-
-
-def rebuild(description: Description) -> nn.Sequential:
-    """The network that `describe` described, with fresh weights."""
-    return nn.Sequential(OrderedDict((name, _TYPES[kind](**arguments)) for name, kind, arguments in description))
-
-
-def weighted_layers(model: nn.Sequential) -> dict[str, nn.Linear | nn.Conv2d]:
-    """The layers that multiply by weights, in order, by name; the last one makes the logits."""
-    return {name: layer for name, layer in model.named_children() if isinstance(layer, nn.Linear | nn.Conv2d)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,30 +17,31 @@ from tqdm import tqdm
 from sparsify import checkpoint
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, one_of
+from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 @dataclass(frozen=True)
-class StepSettings:
+class StepSettings(Settings):
     """How to train, but for how long."""
 
-    batch_size: PositiveInt
-    optimizer: Annotated[str, one_of(OPTIMIZERS)]
-    lr: Positive  # the peak of a one-cycle schedule
-    weight_decay: NonNegative
-    label_smoothing: Fraction
-    input_noise: NonNegative  # deviation of Gaussian noise on the normalised images
-    input_dropout: Fraction
-    augment: bool  # random crops and flips
-    precision: Annotated[str, one_of(PRECISIONS)]  # of products in training; bfloat16: where the hardware multiplies in it
+    batch_size: PositiveInt = 128
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "adamw"
+    lr: Positive = 3e-3  # the peak of a one-cycle schedule
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Fraction = 0.0
+    input_noise: NonNegative = 0.0  # deviation of Gaussian noise on the normalised images
+    input_dropout: Fraction = 0.0
+    augment: bool = False  # random crops and flips
+    precision: Annotated[str, one_of(PRECISIONS)] = "float32"  # of products in training; bfloat16: where the hardware multiplies in it
 
 
 @dataclass(frozen=True)
 class TrainSettings(StepSettings):
-    epochs: Count
+    epochs: Count = 30
 
 
 class Batch(NamedTuple):
@@ -66,10 +67,13 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     state: a file that keeps the state of the last epoch; if it is there at the start, training goes on from it. Whoever keeps what
         was trained deletes it after that.
     Convolutions are trained channels-last. Draws from torch's global random state alone.
-    Raises InputError at the end of the epoch in which a term was not finite."""
+    Raises InputError at the end of the epoch in which a term was not finite, and if nothing says for how long to train."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
-    total_steps = settings.epochs * steps if total_steps is None else total_steps
+    if total_steps is None:
+        if not isinstance(settings, TrainSettings):
+            raise InputError("StepSettings do not say for how long to train; give TrainSettings, or total_steps")
+        total_steps = settings.epochs * steps
     if total_steps == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
     device = train.labels.device
@@ -163,7 +167,7 @@ def make_optimizer(model: nn.Module, settings: StepSettings,
     return _without_compiler(torch.optim.SGD)(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
 
 
-def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def _without_compiler(kind: type[Kind]) -> type[Kind]:
     """`kind` without the wrappers around its methods, which import all of torch.compile at their first call: 1.4 s a stage."""
     methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")}
     plain = {name: getattr(method, "__wrapped__", method) for name, method in methods.items()}

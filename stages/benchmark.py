@@ -6,25 +6,28 @@ from sparsify import artifacts, data
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms, quartiles
 from sparsify.measure.size import size
-from stages import runtime
+from sparsify.structure import analyse
+from stages import networks, runtime
 from stages.params import Params
 
 
 def benchmark(params: Params) -> None:
     torch.set_num_threads(params.benchmark.threads)
     dataset = data.load(runtime.DATASET, runtime.device())
-    networks = {name: artifacts.load_model(path).to(runtime.device()).eval()
-                for name, path in (("dense", runtime.BASELINE), ("compact", runtime.COMPACT))}
-    report = {}
-    for name, network in networks.items():
-        counted = size(network, dataset.input_shape)
+    contenders = {name: networks.load(path)
+                  for name, path in (("dense", runtime.BASELINE), ("compact", runtime.COMPACT))}
+    example = networks.example(dataset)
+    structure = analyse(contenders["dense"], example)
+    report: dict[str, dict[str, float | dict[str, float]]] = {}
+    for name, network in contenders.items():
+        counted = size(network, structure, example)
         report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,
                         "macs": counted.macs, "bytes": counted.bytes}
     speedup = {}
     for batch_size in params.benchmark.batch_sizes:
         images = _batch(dataset.test.images, batch_size)
-        times = latencies_ms(networks, images, params.benchmark.repeats)
-        for name in networks:
+        times = latencies_ms(contenders, images, params.benchmark.repeats)
+        for name in contenders:
             low, median, high = quartiles(times[name])
             report[name][f"latency_ms_batch_{batch_size}"] = {"median": median, "q25": low, "q75": high}
         ratios = [dense / compact for dense, compact in zip(times["dense"], times["compact"], strict=True)]

@@ -6,24 +6,27 @@ scratch: that very network, its weights drawn anew, in recovery's setting for as
 import time
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparsify import artifacts, checkpoint, data
 from sparsify.compress import magnitude, masks
-from sparsify.compress.compact import compact
+from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
+from sparsify.structure import Structure, analyse
 from sparsify.training import answers
-from stages import runtime
+from stages import networks, runtime
 from stages.params import Params
 from stages.recovery import path_epochs, recover
 
 
 def controls(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
-    dense, small = (artifacts.load_model(path).to(runtime.device()) for path in (runtime.BASELINE, runtime.COMPACT))
+    dense, small = (networks.load(path) for path in (runtime.BASELINE, runtime.COMPACT))
+    example = networks.example(dataset)
+    structure = analyse(dense, example)
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    ways = {"magnitude": (lambda: _cut(dense, small, params.prune.inputs), params.finetune.train.epochs),
+    ways = {"magnitude": (lambda: _cut(dense, small, structure, example), params.finetune.train.epochs),
             "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
 
     figures, states = {}, {}
@@ -38,7 +41,7 @@ def controls(params: Params) -> None:
         figures[method] = {
             **quality(network, dataset.test),
             "validation_accuracy": accuracy_percent(network, dataset.validation),
-            **reduction(size(dense, dataset.input_shape), size(network, dataset.input_shape)),
+            **reduction(size(dense, structure, example), size(network, structure, example)),
             "epochs": epochs,
             "seconds": round(time.perf_counter() - start, 1)}
     artifacts.write_json(runtime.METRICS / "controls.json", {"controls": {**figures, **runtime.provenance(params.seed)}})
@@ -46,8 +49,9 @@ def controls(params: Params) -> None:
         state.unlink(missing_ok=True)
 
 
-def _cut(dense: nn.Sequential, small: nn.Sequential, inputs: bool) -> nn.Sequential:
-    return compact(masks.apply(dense, magnitude.like(dense, small)), inputs)
+def _cut(dense: nn.Module, small: nn.Module, structure: Structure, example: Tensor) -> nn.Module:
+    keep, weights = magnitude.like(dense, structure, small)
+    return remove(dense, example, keep, weights=weights, structure=structure)[0]
 
 
 if __name__ == "__main__":

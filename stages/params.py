@@ -9,28 +9,40 @@ import yaml
 from sparsify import datasets, models
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress.magnitude import SCOPES
-from sparsify.settings import NOT_EMPTY, Check, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Seed, build, one_of
+from sparsify.settings import (
+    NOT_EMPTY,
+    Count,
+    Fraction,
+    InputError,
+    NonNegative,
+    Percent,
+    Positive,
+    PositiveInt,
+    Seed,
+    Settings,
+    build,
+    one_of,
+)
 from sparsify.training import StepSettings, TrainSettings
 
 CONTROLS = ("magnitude", "scratch")
-Share = Annotated[float, Check("a number from 0 up to, but not including, 100", lambda v: 0 <= v < 100)]
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Settings):
     name: Annotated[str, one_of(datasets.NAMES)]
     validation: PositiveInt  # images held out of the training set
     split_seed: Seed
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Settings):
     name: Annotated[str, one_of(models.NAMES)]
     width: Positive  # multiplies the units of every hidden layer
 
 
 @dataclass(frozen=True)
-class Bayesian:
+class Bayesian(Settings):
     from_baseline: bool  # start from the trained dense network; else from scratch
     kl_warmup_epochs: NonNegative
     noise_lr_factor: Positive  # the learning rate of noise and gates over that of the weights
@@ -40,34 +52,34 @@ class Bayesian:
 
 
 @dataclass(frozen=True)
-class Prune:
+class Prune(Settings):
     threshold: float | None  # of log alpha; empty: chosen on validation
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
     inputs: bool  # input pixels may leave the network too
 
 
 @dataclass(frozen=True)
-class Finetune:
+class Finetune(Settings):
     distill: Fraction  # share of the loss that comes from the dense teacher
     temperature: Positive
     train: TrainSettings
 
 
 @dataclass(frozen=True)
-class Controls:
+class Controls(Settings):
     methods: tuple[Annotated[str, one_of(CONTROLS)], ...]  # none to spare their time
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Settings):
     batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     repeats: PositiveInt
     threads: PositiveInt
 
 
 @dataclass(frozen=True)
-class Sweep:
-    shares: Annotated[tuple[Share, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
+class Sweep(Settings):
+    shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
     seeds: Annotated[tuple[Seed, ...], NOT_EMPTY]  # of the retraining; the baseline stays
     weight_steps: Count  # of retraining with the masks held
@@ -78,7 +90,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(Settings):
     recipe_name: str
     seed: Seed
     data: Data

@@ -6,11 +6,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sparsify.artifacts import write_picture
-from sparsify.settings import InputError
+from sparsify.artifacts import FileError, write_picture
 from stages import runtime
 from stages.params import Params
-from stages.sweep_pictures import sweep_curves, sweep_speedup
+from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
 
 METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
 TABLES = ("threshold_scan", "units", "sweep")
@@ -21,7 +20,7 @@ def plot(params: Params) -> None:
     for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
                  *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), *TABLES))):
         if not path.is_file():
-            raise InputError(f"{path} does not exist; run the stage that writes it (dvc repro)")
+            raise FileError(f"{path} does not exist")
     metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
     title = f"{params.recipe_name}, prior {params.prior.kind}"
     _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
@@ -31,7 +30,7 @@ def plot(params: Params) -> None:
     _save(sweep_speedup(params, metrics), "sweep_speedup")
 
 
-def _accuracy_against_sparsity(metrics: dict, title: str) -> Figure:
+def _accuracy_against_sparsity(metrics: Metrics, title: str) -> Figure:
     """Validation accuracy as the threshold falls, and the test accuracy of the networks that were kept."""
     scan = pd.read_csv(runtime.PLOTS / "threshold_scan.csv")
     pruned, figure = metrics["prune"], Figure(figsize=(10, 4), layout="constrained")
@@ -68,8 +67,7 @@ def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
     axes.grid(alpha=0.3)
     right = axes.twinx()
     right.plot(curve["epoch"], curve["validation_accuracy"], "k--", label="validation accuracy (%)")
-    lines = axes.get_lines() + right.get_lines()
-    axes.legend(lines, [line.get_label() for line in lines], fontsize=7)
+    axes.legend(handles=[*axes.get_lines(), *right.get_lines()], fontsize=7)
 
 
 def _units_kept(title: str) -> Figure:

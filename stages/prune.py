@@ -2,20 +2,20 @@
 
 import time
 
-import torch
 from torch import nn
 
-from sparsify import artifacts, checkpoint, data, models
-from sparsify.bayes.convert import bake, bayesianize, log_alphas
-from sparsify.bayes.priors import PriorSettings
-from sparsify.compress import masks
-from sparsify.compress.compact import compact
+from sparsify import artifacts, checkpoint, data
+from sparsify.bayes.convert import bake, log_alphas
+from sparsify.compaction import relevant
+from sparsify.compress import store
+from sparsify.compress.masks import mask
+from sparsify.compress.remove import draft, remove
 from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
-from sparsify.measure.size import Size, reduction, size
-from sparsify.settings import InputError, build
+from sparsify.measure.size import Size, reduction, size, total
+from sparsify.structure import analyse
 from sparsify.training import answers
-from stages import runtime
+from stages import networks, runtime
 from stages.params import Params
 from stages.recovery import recover
 
@@ -26,36 +26,44 @@ def prune(params: Params) -> None:
     state = runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
-    mean, scores = _posterior()
-    dense = artifacts.load_model(runtime.BASELINE, models.describe(mean)).to(runtime.device())
-    before = size(dense, dataset.input_shape)
+    example = networks.example(dataset)
+    twin = networks.load_bayesian(runtime.BAYESIAN, example)
+    mean, scores = bake(twin), log_alphas(twin)
+    dense = networks.load(runtime.BASELINE)
+    structure = analyse(mean, example)
+    before = size(dense, structure, example)
 
-    def measure(masked: nn.Sequential) -> dict[str, float]:
-        small = compact(masked, params.prune.inputs)
-        left = reduction(before, size(small, dataset.input_shape))
-        return {"hidden_removed_percent": left["hidden_removed_percent"],
-                "weights_removed_percent": 100 - 100 / left["compression_nonzeros"],
+    def cut_at(threshold: float) -> nn.Module:
+        return draft(mean, structure, *relevant(scores, threshold), inputs=params.prune.inputs)
+
+    def measure(small: nn.Module) -> dict[str, float]:
+        left = size(small, structure, example)
+        return {"hidden_removed_percent": 100 * (1 - total(left.hidden) / total(before.hidden)),
+                "weights_removed_percent": 100 * (1 - total(left.nonzeros) / total(before.weights)),
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
-    thresholds = candidates(scores, SCAN_POINTS)
-    rows = scan(mean, scores, thresholds, measure)
+    irrelevance = {**scores.units, **scores.weights}
+    thresholds = candidates(irrelevance, SCAN_POINTS)
+    rows = scan(cut_at, thresholds, measure)
     threshold = params.prune.threshold
     if threshold is None:
         least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
         chosen = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)
-        rows += scan(mean, scores, finer(scores, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
+        rows += scan(cut_at, finer(irrelevance, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
         rows.sort(key=lambda row: -row["threshold"])
-    masked = masks.apply(mean, masks.from_scores(scores, threshold))
-    small = compact(masked, params.prune.inputs)
-    gap = _check_logits(masked, small, dataset.test)
+    keep, weights = relevant(scores, threshold)
+    small, report = remove(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
+    masked = mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
+    gap = largest_logit_gap(masked, small, dataset.test.images)
     accuracy_compact = accuracy_percent(small, dataset.test)
+    print(report)
 
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
     curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
 
-    after = size(small, dataset.input_shape)
-    artifacts.save_model(runtime.COMPACT, small)
+    after = size(small, structure, example)
+    store.save(small, runtime.COMPACT, architecture=networks.architecture(params, dataset))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))
@@ -71,29 +79,9 @@ def prune(params: Params) -> None:
     state.unlink(missing_ok=True)
 
 
-def _posterior() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:
-    """The posterior-mean network, and how irrelevant its weights are."""
-    plain, prior, state = artifacts.load_bayesian(runtime.BAYESIAN)
-    inputs = prior.pop("inputs")
-    model = bayesianize(plain, build(PriorSettings, prior, f"{runtime.BAYESIAN}: prior"), inputs)
-    artifacts.load_state(runtime.BAYESIAN, model, state)
-    model = model.to(runtime.device()).eval()
-    return bake(model), log_alphas(model)
-
-
-def _check_logits(masked: nn.Sequential, small: nn.Sequential, test: data.Split) -> float:
-    """The largest gap between their logits, as a share of the largest logit: float32 sums in another order, and nothing more."""
-    normalised = any(isinstance(layer, nn.BatchNorm2d) for layer in masked.children())  # which divides by what may be small
-    gap, allowed = largest_logit_gap(masked, small, test.images), 1e-4 if normalised else 1e-5
-    if gap > allowed:
-        raise InputError(f"the compact network's logits differ from the masked one's by {gap:.2g} of the largest logit, {allowed:.0e} is "
-                         "allowed; this is a defect of the removal: please report it with your params.yaml")
-    return gap
-
-
 def _units(before: Size, after: Size) -> list[dict[str, str | int]]:
-    return [{"layer": "input", "total": before.inputs, "kept": after.inputs},
-            *({"layer": name, "total": total, "kept": after.hidden[name]} for name, total in before.hidden.items())]
+    counts = [("input", before.inputs, after.inputs), *((name, total, after.hidden[name]) for name, total in before.hidden.items())]
+    return [{"layer": name, "total": total, "kept": kept} for name, total, kept in counts]
 
 
 if __name__ == "__main__":

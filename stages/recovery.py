@@ -1,6 +1,6 @@
 """What a small network is given after the cut: training with the dense one as its teacher, its zeros held."""
 
-from typing import Any
+from pathlib import Path
 
 from torch import nn
 
@@ -17,13 +17,14 @@ def path_epochs(params: Params) -> int:
     return params.baseline.epochs + params.bayesian.train.epochs + params.finetune.train.epochs
 
 
-def recover(small: nn.Sequential, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, seed: int, label: str,
-            **more: Any) -> list[dict[str, float]]:
-    """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `more`.
+def recover(small: nn.Module, teacher: Teacher, dataset: Dataset, settings: Finetune, train: StepSettings, seed: int, label: str,
+            total_steps: int | None = None, state: Path | None = None) -> list[dict[str, float]]:
+    """Trains `small` in place, as `train` says, and returns the curve of `fit`, which takes `total_steps` and `state`.
 
     The seed is set here, so that the way in which the network became small does not decide which images come first.
     A teacher whose share of the loss is nothing is not asked: its answers to moved images cost as much as the small network's training."""
     runtime.seed_everything(seed)
     loss = distillation(small, teacher, train, settings.distill, settings.temperature) if settings.distill else cross_entropy(small, train)
     return fit(small, dataset.train, loss, train,
-               lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, label, hold_zeros(small), **more)
+               lambda: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, label, hold_zeros(small),
+               total_steps, state=state)

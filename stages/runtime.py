@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
 from stages import params
@@ -25,6 +26,8 @@ def main(stage: Callable[[params.Params], None]) -> None:
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
         stage(params.load())
+    except FileError as error:
+        sys.exit(f"error: {error}; delete the file if it is there, and run dvc repro, which makes it")
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -4,28 +4,47 @@ Each share is measured before and after the retraining (recovery). Units are phy
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from statistics import mean, median, stdev
+from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from sparsify import artifacts, data
-from sparsify.compress import magnitude, masks
-from sparsify.compress.compact import compact
+from sparsify.compress import magnitude
+from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
+from sparsify.structure import Structure, analyse
 from sparsify.training import Teacher, answers
-from stages import runtime
+from stages import networks, runtime
 from stages.params import Params
 from stages.recovery import recover
 
-Row = dict[str, str | int | float]
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
 REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
 BATCH_SIZE = 1000  # of the series that the test set is timed in
+
+
+class Row(TypedDict):
+    """A line of plots/sweep.csv."""
+
+    method: str
+    share: float
+    recovered: int
+    seed: int | str  # of the retraining; "" before it
+    accuracy: float
+    validation_accuracy: float
+    hidden_left: int
+    weights_left: int
+    nonzeros_left: int
+    macs_left: int
+    latency_ms: NotRequired[float | str]  # of units, the others are ""; once it is measured
+    speedup: NotRequired[float | str]
+    accuracy_std: NotRequired[float]  # of a mean over the seeds
 
 
 class Series(nn.Module):
@@ -42,22 +61,25 @@ class Series(nn.Module):
 def sweep(params: Params) -> None:
     start = time.perf_counter()
     dataset = data.load(runtime.DATASET, runtime.device())
-    dense = artifacts.load_model(runtime.BASELINE).to(runtime.device()).eval()
-    networks = {(method, share): network for method in METHODS for share, network in _pruned(dense, method, params)}
-    teacher, rows = answers(dense, dataset.train.images, params.sweep.train.augment), []
-    for (method, share), network in tqdm(networks.items(), desc="sweep", unit=" points", disable=None):
-        rows += [{"method": method, "share": share, **row} for row in _point(network, teacher, method, dataset, params)]
+    dense = networks.load(runtime.BASELINE)
+    example = networks.example(dataset)
+    structure = analyse(dense, example)
+    cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}
+    teacher = answers(dense, dataset.train.images, params.sweep.train.augment)
+    rows: list[Row] = []
+    for (method, share), network in tqdm(cut.items(), desc="sweep", unit=" points", disable=None):
+        rows += _point(network, structure, teacher, method, share, dataset, params)
 
     provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
     torch.set_num_threads(params.benchmark.threads)
-    units = {f"{share}": Series(network) for (method, share), network in networks.items() if method == "units"}
+    units = {f"{share}": Series(network) for (method, share), network in cut.items() if method == "units"}
     times = latencies_ms({"dense": Series(dense), **units}, dataset.test.images, params.sweep.timing_repeats)
     for row in rows:  # retraining does not change a network's time; and zeros among the weights are multiplied like all others
         own = times[f"{row['share']}"] if row["method"] == "units" else []
         row["latency_ms"] = median(own) if own else ""
         row["speedup"] = median(before / after for before, after in zip(times["dense"], own, strict=True)) if own else ""
 
-    before = size(dense, dataset.input_shape)
+    before = size(dense, structure, example)
     of_dense = {"accuracy": accuracy_percent(dense, dataset.test), "validation_accuracy": accuracy_percent(dense, dataset.validation)}
     artifacts.write_csv(runtime.PLOTS / "sweep.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "sweep_mean.csv", _means(rows))
@@ -72,20 +94,21 @@ def sweep(params: Params) -> None:
         **provenance}})
 
 
-def _pruned(dense: nn.Sequential, method: str, params: Params) -> Iterator[tuple[float, nn.Sequential]]:
+def _pruned(dense: nn.Module, structure: Structure, example: Tensor, method: str, params: Params) -> Iterator[tuple[float, nn.Module]]:
     """(share, network): with zeros for the weights that went, without the units that went.
 
-    Units go by layer: norms over different numbers of weights do not compare, and a layer of few inputs would lose all its units."""
+    Units go by stream: norms over different numbers of weights do not compare, and one of few inputs would lose all its units."""
     for share in params.sweep.shares:
         if method == "weights":
-            kept = magnitude.smallest_removed(magnitude.weight_scores(dense), share, params.sweep.weight_scope)
+            kept = magnitude.smallest_removed(magnitude.weight_scores(dense, structure), share, params.sweep.weight_scope)
             yield share, magnitude.zeroed(dense, kept)
         else:
-            kept = magnitude.smallest_removed(magnitude.unit_scores(dense), share, "layer")
-            yield share, compact(masks.apply(dense, kept), inputs=False)
+            kept = magnitude.smallest_removed(magnitude.unit_scores(dense, structure), share, "layer")
+            yield share, remove(dense, example, kept, structure=structure)[0]
 
 
-def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.Dataset, params: Params) -> Iterator[Row]:
+def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: str, share: float, dataset: data.Dataset,
+           params: Params) -> Iterator[Row]:
     """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
     teacher as the Bayesian nets.
 
@@ -93,16 +116,17 @@ def _point(network: nn.Sequential, teacher: Teacher, method: str, dataset: data.
     unit answers zero and is read with zero weights, so that no gradient reaches it or comes out of it, and zeros stay zeros under
     weight decay. tests/compress/test_magnitude.py compares the two."""
     settings, steps = params.sweep.train, {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
-    yield _row(network, dataset, recovered=0, seed="")
+    yield _row(network, structure, method, share, dataset, recovered=0, seed="")
     for seed in params.sweep.seeds:
         trained = copy.deepcopy(network)
         recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
-        yield _row(trained, dataset, recovered=1, seed=seed)
+        yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
 
 
-def _row(network: nn.Sequential, dataset: data.Dataset, recovered: int, seed: int | str) -> Row:
-    left = size(network, dataset.input_shape)
-    return {"recovered": recovered, "seed": seed,
+def _row(network: nn.Module, structure: Structure, method: str, share: float, dataset: data.Dataset, recovered: int,
+         seed: int | str) -> Row:
+    left = size(network, structure, networks.example(dataset))
+    return {"method": method, "share": share, "recovered": recovered, "seed": seed,
             "accuracy": accuracy_percent(network, dataset.test), "validation_accuracy": accuracy_percent(network, dataset.validation),
             "hidden_left": sum(left.hidden.values()), "weights_left": sum(left.weights.values()),
             "nonzeros_left": sum(left.nonzeros.values()), "macs_left": left.macs}
@@ -111,7 +135,7 @@ def _row(network: nn.Sequential, dataset: data.Dataset, recovered: int, seed: in
 def _curve(rows: list[Row], method: str, recovered: int) -> list[Row]:
     """One row a share, with the mean over the seeds."""
     chosen = [row for row in rows if (row["method"], row["recovered"]) == (method, recovered)]
-    curve = []
+    curve: list[Row] = []
     for share in dict.fromkeys(row["share"] for row in chosen):
         group = [row for row in chosen if row["share"] == share]
         accuracies = [row["accuracy"] for row in group]
@@ -120,25 +144,26 @@ def _curve(rows: list[Row], method: str, recovered: int) -> list[Row]:
     return curve
 
 
-def _means(rows: list[Row]) -> list[Row]:
+def _means(rows: list[Row]) -> list[dict[str, float]]:
     """The curves side by side: one row a share."""
     curves = {f"{method}_{phase}": _curve(rows, method, recovered) for method in METHODS for recovered, phase in enumerate(PHASES)}
     return [{"share": points[0]["share"], **{name: point["accuracy"] for name, point in zip(curves, points, strict=True)}}
             for points in zip(*curves.values(), strict=True)]
 
 
-def _reach(curve: list[Row], dense: Row, drop: float) -> Row:
+def _reach(curve: list[Row], dense: Mapping[str, float], drop: float) -> dict[str, object]:
     """How far the plateau of the test curve reaches, which describes it; and the networks that validation would choose."""
-    report = {"plateau_percent": _largest(curve, "accuracy", dense["accuracy"] - drop).get("share")}
+    plateau = _largest(curve, "accuracy", dense["accuracy"] - drop)
+    report: dict[str, object] = {"plateau_percent": plateau["share"] if plateau else None}
     for name, allowed in (("within_drop", drop), ("lossless", 0.0)):
-        point = _largest(curve, "validation_accuracy", dense["validation_accuracy"] - allowed)
+        point = dict(_largest(curve, "validation_accuracy", dense["validation_accuracy"] - allowed) or {})
         report[name] = {key: point[key] for key in REPORTED if point.get(key, "") != ""}
     return report
 
 
-def _largest(curve: list[Row], accuracy: str, least: float) -> Row:
-    """The point with the largest share whose `accuracy` is at least `least`; empty if there is none."""
-    return max((point for point in curve if point[accuracy] >= least - 1e-9), key=lambda point: point["share"], default={})
+def _largest(curve: list[Row], accuracy: Literal["accuracy", "validation_accuracy"], least: float) -> Row | None:
+    """The point with the largest share whose `accuracy` is at least `least`, if there is one."""
+    return max((point for point in curve if point[accuracy] >= least - 1e-9), key=lambda point: point["share"], default=None)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Both axes are stretched where it matters: halving what is left, or halving the errors, is the same distance everywhere."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,13 @@ from stages.params import Params
 RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
 COLORS = {"pruned": "#D55E00", "recovered": "#0072B2"}  # colour-blind safe (Okabe and Ito), as are those of the points
 POINT_COLORS, POINT_MARKERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), "Ds^vPXph"
-# of the present run; open, so that points under it show
-PRESENT = {"marker": "*", "linestyle": "", "markersize": 15, "color": "black", "markerfacecolor": "none", "zorder": 5}
 REMOVED = {"weights": "nonzeros_left", "units": "hidden_left"}
 ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.3, 99.5)
 
+Metrics = dict[str, Any]  # what stages wrote as JSON
 
-def sweep_curves(params: Params, metrics: dict) -> Figure:
+
+def sweep_curves(params: Params, metrics: Metrics) -> Figure:
     """Weights left, units right. metrics: of the stages prune and sweep"""
     report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
     figure = Figure(figsize=(12, 5.6), layout="constrained")
@@ -47,7 +48,7 @@ def sweep_curves(params: Params, metrics: dict) -> Figure:
     return figure
 
 
-def sweep_speedup(params: Params, metrics: dict) -> Figure:
+def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     """metrics: of the stages prune, benchmark and sweep"""
     report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
     units = rows[rows["method"] == "units"]
@@ -61,12 +62,12 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
         speedups = points.groupby("share")["speedup"].first()
         _band(axes, speedups, points, color, label)
         if recovered:
-            for share, accuracy in points.groupby("share")["accuracy"].mean().items():
-                axes.annotate(f"{share:g} %", (speedups[share], accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
+            accuracies = points.groupby("share")["accuracy"].mean()
+            for share, speedup, accuracy in zip(speedups.index, speedups, accuracies, strict=True):
+                axes.annotate(f"{share:g} %", (speedup, accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
                               ha="right", fontsize=8, color=color)
     batch, speedup = largest_batch(metrics["benchmark"])
-    axes.plot(speedup, metrics["prune"]["accuracy_finetuned"], **PRESENT,
-              label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run, timed apart in batches of {batch}")
+    _present(axes, speedup, params, metrics, f", timed apart in batches of {batch}")
     highest = max(units["speedup"].max(), speedup)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300) if tick <= 1.5 * highest]
     axes.set_xscale("log")
@@ -79,7 +80,7 @@ def sweep_speedup(params: Params, metrics: dict) -> Figure:
     return figure
 
 
-def largest_batch(benchmark: dict) -> tuple[int, float]:
+def largest_batch(benchmark: Metrics) -> tuple[int, float]:
     """Its size, and how many times as fast the compact network takes it.  benchmark: as the stage of that name writes it"""
     return max((int(key.removeprefix("batch_")), ratio["median"]) for key, ratio in benchmark["speedup"].items())
 
@@ -93,17 +94,16 @@ def _band(axes: Axes, x: pd.Series, points: pd.DataFrame, color: str, label: str
     axes.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.25, linewidth=0)
 
 
-def _plateau(axes: Axes, report: dict, params: Params) -> None:
+def _plateau(axes: Axes, report: Metrics, params: Params) -> None:
     dense = report["dense"]["accuracy"]
     axes.axhspan(dense - params.sweep.max_accuracy_drop, dense, color="0.9", zorder=0)
     axes.axhline(dense, color="0.35", linewidth=1, label=f"dense, {dense:.2f} %; grey: {params.sweep.max_accuracy_drop:g} points below")
 
 
-def _bayesian_points(axes: Axes, method: str, params: Params, metrics: dict) -> None:
+def _bayesian_points(axes: Axes, method: str, params: Params, metrics: Metrics) -> None:
     pruned = metrics["prune"]
     removed = pruned["hidden_removed_percent"] if method == "units" else 100 - 100 / pruned["compression_nonzeros"]
-    axes.plot(removed, pruned["accuracy_finetuned"], **PRESENT,
-              label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run")
+    _present(axes, removed, params, metrics)
     for number, (name, group) in enumerate(_results(params.recipe_name)):
         total = group["weights_total" if method == "weights" else "hidden_total"]
         removed = 100 * (1 - group[REMOVED[method]] / total)
@@ -113,6 +113,12 @@ def _bayesian_points(axes: Axes, method: str, params: Params, metrics: dict) -> 
                       label=f"{name}, {len(group)} seed{'s' if len(group) > 1 else ''}")
 
 
+def _present(axes: Axes, x: float, params: Params, metrics: Metrics, more: str = "") -> None:
+    """The present run's network, as an open star, so that points under it show."""
+    axes.plot(x, metrics["prune"]["accuracy_finetuned"], marker="*", linestyle="", markersize=15, color="black", markerfacecolor="none",
+              zorder=5, label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run{more}")
+
+
 def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
@@ -120,7 +126,7 @@ def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]
     table = pd.read_csv(path, keep_default_na=False)
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
     groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
-    return [(" ".join([method, *(part for part in overrides.split() if part != f"prior.kind={method}")]), group)
+    return [(" ".join([str(method), *(part for part in str(overrides).split() if part != f"prior.kind={method}")]), group)
             for (method, overrides), group in groups]
 
 
@@ -138,7 +144,7 @@ def _stretch_accuracy(axes: Axes, accuracies: pd.Series) -> None:
         return -np.log2(100 - np.clip(accuracy, -50, 99.99))
     axes.set_yscale("function", functions=(stretched, lambda y: 100 - 2.0**-y))
     top = 100 - 0.85 * (100 - min(99.9, accuracies.max()))
-    ticks = []
+    ticks: list[float] = []
     for tick in (tick for tick in ACCURACIES if tick <= top):
         if not ticks or stretched(tick) - stretched(ticks[-1]) > 0.055 * (stretched(top) - stretched(0)):  # else their labels touch
             ticks.append(tick)

@@ -2,10 +2,11 @@
 
 import time
 
-from sparsify import artifacts, checkpoint, data, models
+from sparsify import artifacts, checkpoint, data
+from sparsify.compress import store
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.training import cross_entropy, fit
-from stages import runtime
+from stages import networks, runtime
 from stages.params import Params
 
 
@@ -14,13 +15,14 @@ def train_baseline(params: Params) -> None:
     start = time.perf_counter() - checkpoint.seconds(state)
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
-    model = models.build(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width).to(runtime.device())
+    architecture = networks.architecture(params, dataset)
+    model = architecture.build().to(runtime.device())
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
                 state=state)
 
-    artifacts.save_model(runtime.BASELINE, model)
+    store.save(model, runtime.BASELINE, architecture=architecture)
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "baseline.json", {"baseline": {
         **quality(model, dataset.test),

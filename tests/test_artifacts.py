@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sparsify import artifacts, models
+from sparsify.artifacts import FileError
 from sparsify.settings import InputError
 
 IMAGES = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -115,7 +116,7 @@ def test_damaged_model_file_is_named(damage, model, tmp_path):
     path = tmp_path / "model.pt"
     artifacts.save_model(path, model)
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match="dvc repro") as caught:
+    with pytest.raises(InputError, match="it has to be whole") as caught:
         artifacts.load_model(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -124,6 +125,12 @@ def test_damaged_model_file_is_named(damage, model, tmp_path):
 def test_missing_model_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.pt does not exist"):
         artifacts.load_model(tmp_path / "nowhere.pt")
+
+
+def test_file_of_something_without_names_is_refused(tmp_path):
+    torch.save(IMAGES, tmp_path / "images.pt")
+    with pytest.raises(FileError, match=r"images\.pt holds a Tensor; .* by name"):
+        artifacts.read_tensors(tmp_path / "images.pt")
 
 
 def test_file_without_a_model_is_refused(model, tmp_path):

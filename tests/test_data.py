@@ -95,7 +95,7 @@ def test_data_file_that_is_cut_short_is_named(tmp_path):
     path = tmp_path / "dataset.pt"
     data.save(path, numbered(N), numbered(N_TEST), N_VALIDATION, seed=0)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"dataset\.pt cannot be read"):
+    with pytest.raises(artifacts.FileError, match=r"dataset\.pt cannot be read"):
         data.load(path)
 
 
@@ -125,8 +125,10 @@ def test_crop_and_flip_gives_every_shift_and_mirror_image_and_nothing_else():
 
 
 def test_a_file_that_is_no_data_set_is_refused(tmp_path):
-    artifacts.write_tensors(tmp_path / "d.pt", {"mean": torch.zeros(1)})
-    with pytest.raises(InputError, match=r"d\.pt is not a data set"):
+    data.save(tmp_path / "d.pt", numbered(N), numbered(N_TEST), N_VALIDATION, seed=0)
+    content = artifacts.read_tensors(tmp_path / "d.pt")
+    artifacts.write_tensors(tmp_path / "d.pt", {name: content[name] for name in content if name not in ("std", "test_labels")})
+    with pytest.raises(artifacts.FileError, match=r"d\.pt is not a data set: it lacks std, test_labels$"):
         data.load(tmp_path / "d.pt")
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from sparsify import training
 from sparsify.data import Split, crop_and_flip
 from sparsify.settings import InputError
-from sparsify.training import Batch, answers, cross_entropy, distillation, fit
+from sparsify.training import Batch, StepSettings, answers, cross_entropy, distillation, fit
 
 IMAGES, LABELS = torch.randn(40, 1, 3, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3
 TRAIN, BATCH = Split(IMAGES, LABELS), Batch(IMAGES, LABELS, torch.arange(40), epochs_done=0.0)
@@ -65,6 +65,13 @@ def test_training_for_epochs_equals_training_for_their_steps(train_settings):
         train(model, settings, total_steps=total_steps)
         states.append(model.state_dict())
     assert equal(*states)
+
+
+def test_settings_that_do_not_say_how_long_need_total_steps():
+    settings = StepSettings(batch_size=8)
+    with pytest.raises(InputError, match="total_steps"):
+        train(network(), settings)
+    assert len(train(network(), settings, total_steps=1)) == 1
 
 
 @pytest.mark.parametrize("total_steps", [0, 1, 2, 3, 4, 5, 7, 15])

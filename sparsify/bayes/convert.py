@@ -1,71 +1,94 @@
-"""From a plain network to its Bayesian twin, and back to a plain network with a measure of every weight's relevance.
+"""From any network to its Bayesian twin, and back to a plain network with a measure of every unit's or weight's relevance.
 
-Which layers turn Bayesian depends on what the prior groups:
-    weights   every layer
-    neurons   every layer but the last, whose neurons are the classes and cannot go
-    gates     every layer, on the features that it reads; not on colour channels, and on input pixels only where asked"""
+The twin is a deep copy of the user's own class. What is added hangs on its layers: parameters, groups and hooks; `bake` takes them off."""
 
 import copy
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sparsify.bayes.layers import BayesConv2d, BayesianLayer, BayesLinear, GatedConv2d, GatedLinear
+from sparsify.bayes.attach import ATTACH
+from sparsify.bayes.coverage import Coverage, cover, reasons
+from sparsify.bayes.gates import GatedInput, end_gates
+from sparsify.bayes.groups import Group, Weights, groups_of, not_bayesian
+from sparsify.bayes.layers import end_noise
 from sparsify.bayes.priors import KINDS, PriorSettings
-from sparsify.models import weighted_layers
 from sparsify.settings import InputError
-
-_TWINS = {(nn.Linear, False): BayesLinear, (nn.Conv2d, False): BayesConv2d,
-          (nn.Linear, True): GatedLinear, (nn.Conv2d, True): GatedConv2d}  # (plain type, whether units are grouped)
+from sparsify.structure import Structure, analyse
 
 
-def bayesianize(model: nn.Sequential, settings: PriorSettings, inputs: bool, costs: dict[str, Tensor] | None = None) -> nn.Sequential:
-    """A copy of `model` whose layers have turned Bayesian; `model` is not changed.
+def bayesianize(model: nn.Module, example: Tensor | tuple[Tensor, ...], prior: str | PriorSettings = "gate", *, inputs: bool = False,
+                protect: Collection[str] = (), structure: Structure | None = None) -> nn.Module:
+    """The Bayesian twin: a copy of `model`, of its class, on its device and in its mode, with noise and a prior; `model` is not changed.
 
-    inputs: whether input pixels get gates (`gate` alone; the other priors act on weights).
-    costs: by layer, what one more unit or weight costs, in a shape that broadcasts to the prior's KL; ones if not given."""
+    example: what the network is called with, (N, ...) or a tuple of such
+    prior: its kind (log_uniform, ard, gaussian, mixture, gate), or all of its settings
+    inputs: whether the network's input features get gates too, where linear layers read them (gate alone)
+    protect: streams and modules whose units or weights all have to stay
+    structure: what `sparsify.structure.analyse` said of this model, if it was asked before
+
+    Raises InputError where the prior finds nothing to act on. Warns where it does not act on all; `coverage(twin)` tells the whole."""
+    settings = PriorSettings(kind=prior) if isinstance(prior, str) else prior
+    if groups_of(model):
+        raise InputError("the network is Bayesian already; give the plain one, or bake(twin)")
+    structure = analyse(model, example) if structure is None else structure
+    covered = cover(structure, model, settings.kind, inputs, protect)
+    if not covered.chosen():
+        raise InputError(f"the prior {settings.kind} finds nothing to act on: {reasons(covered.rows) or 'no layer has weights'}")
+    expected = covered.expected()
+    n_staying = sum(row.reason is not None for row in expected)
+    if n_staying:
+        what = "weights" if KINDS[settings.kind].groups == "weights" else "streams"
+        warnings.warn(f"{n_staying} of {len(expected)} {what} stay as they are: {reasons(expected)}", stacklevel=2)
     twin = copy.deepcopy(model)
-    layers = weighted_layers(twin)
-    groups = KINDS[settings.kind].groups
-    chosen = _chosen(layers, groups, inputs)
-    if not chosen:
-        raise InputError(f"prior.kind {settings.kind} finds nothing to act on in a network of the one layer {', '.join(layers)}; "
-                         "choose log_uniform or ard")
-    for name in chosen:
-        layer = _TWINS[type(layers[name]), groups == "units"](layers[name], settings)
-        if costs is not None:
-            layer.kl_scale.copy_(costs[name].expand_as(layer.kl_scale))
-        setattr(twin, name, layer)
-    return twin.train(model.training)
+    ATTACH[KINDS[settings.kind].groups](twin, structure, covered.chosen(), settings)
+    vars(twin)["sparsify_coverage"] = covered
+    return twin
 
 
-def bayesian_layers(model: nn.Module) -> dict[str, BayesianLayer]:
-    return {name: layer for name, layer in model.named_modules() if isinstance(layer, BayesianLayer)}
+def coverage(twin: nn.Module) -> Coverage:
+    """What the prior acts on and, by stream or weight, why not on the rest; printed, a table."""
+    for module in twin.modules():  # the twin itself, unless something wraps it
+        if isinstance(found := getattr(module, "sparsify_coverage", None), Coverage):
+            return found
+    raise not_bayesian()
 
 
-def noise_parameters(model: nn.Module) -> list[str]:
-    """The names of what a Bayesian layer has beside its plain one: the noise on weights, or gates and their noise."""
-    return [f"{name}.{own}" for name, layer in bayesian_layers(model).items()
-            for own, _ in layer.named_parameters() if own not in ("weight", "bias")]
+def noise_parameters(twin: nn.Module) -> list[str]:
+    """The names of the parameters that a twin has beside its original: log variances of weights, gates and their log variances."""
+    noise = {parameter for group in groups_of(twin) for parameter in group.noise()}
+    return [name for name, parameter in twin.named_parameters() if parameter in noise]
+
+
+@dataclass(frozen=True)
+class LogAlphas:
+    """log of noise over signal, as large as the thing is irrelevant: what is above a threshold can go."""
+
+    units: dict[str, Tensor]  # by stream, (units,): of gates and neurons
+    weights: dict[str, Tensor]  # by weight tensor, in its shape: of single weights
 
 
 @torch.no_grad()
-def bake(model: nn.Sequential) -> nn.Sequential:
-    """The plain network that computes what the Bayesian one does in evaluation, and shares nothing with it."""
-    plain = copy.deepcopy(model)
-    for name, layer in bayesian_layers(plain).items():
-        setattr(plain, name, layer.bake())
+def log_alphas(twin: nn.Module) -> LogAlphas:
+    groups = groups_of(twin)
+    if not groups:
+        raise not_bayesian()
+    return LogAlphas(units={group.name: group.log_alpha() for group in groups if not isinstance(group, Weights)},
+                     weights={group.name: group.log_alpha() for group in groups if isinstance(group, Weights)})
+
+
+@torch.no_grad()
+def bake(twin: nn.Module) -> nn.Module:
+    """The plain network, of the user's class, that computes what the twin does in evaluation, and shares nothing with it."""
+    plain = copy.deepcopy(twin)
+    for module in list(plain.modules()):
+        end_gates(module)
+        end_noise(module)
+        for name, child in list(module.named_children()):
+            if isinstance(child, GatedInput | Group):
+                delattr(module, name)
+        vars(module).pop("sparsify_coverage", None)
     return plain
-
-
-@torch.no_grad()
-def log_alphas(model: nn.Module) -> dict[str, Tensor]:
-    """By layer, log of noise over signal in a shape that broadcasts to its weight; what is above a threshold can go."""
-    return {name: layer.log_alpha() for name, layer in bayesian_layers(model).items()}
-
-
-def _chosen(layers: dict[str, nn.Linear | nn.Conv2d], groups: str, inputs: bool) -> list[str]:
-    names = list(layers)
-    if groups == "units":
-        return names if inputs and isinstance(layers[names[0]], nn.Linear) else names[1:]
-    return names[:-1] if groups == "neurons" else names

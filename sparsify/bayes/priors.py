@@ -1,7 +1,7 @@
 """The priors, each one class: what it costs to keep a weight or a neuron (`kl`), and how irrelevant each has become (`log_alpha`).
 
-A prior sees the posterior of one layer as two matrices, mean and log_var (O, J): O neurons, J weights of each (a convolution's
-kernels are flattened). The last axis may hold anything for the priors that treat values one by one; gates pass (1, I).
+A prior sees the posterior of one group as two matrices, mean and log_var (O, J): O neurons, J weights of each (a convolution's
+kernels are flattened). The last axis may hold anything for the priors that treat values one by one; gates pass (1, U).
 A new prior is one class here and one entry in KINDS."""
 
 import math
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.bayes import fused, kl
-from sparsify.settings import NonNegative, Positive, one_of
+from sparsify.settings import NonNegative, Positive, Settings, one_of
 
 INDICATORS = ("weight", "neuron")
 KL_WEIGHTS = ("units", "weights", "macs")
@@ -21,7 +21,7 @@ MIN_TOTAL, MIN_SHARE = 1e-3, 1e-3  # responsibility in all, and share, below whi
 
 
 class Prior(nn.Module):
-    """What every prior offers. It is made for one layer, whose posterior starts at `mean` and `log_var`."""
+    """What every prior offers. It is made for one group, whose posterior starts at `mean` and `log_var`."""
 
     groups = "weights"  # what it makes irrelevant one by one: weights, neurons (rows of weights), or units (gates on inputs)
     fitted = False  # whether it has parameters of its own, which `update` fits
@@ -34,7 +34,7 @@ class Prior(nn.Module):
         raise NotImplementedError
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
-        """The sum of `scale` times `kl`, made fast for training; `scale` is () or, for gates, (1, I).  -> () nats"""
+        """The sum of `scale` times `kl`, made fast for training; `scale` is () or broadcasts to `kl`.  -> () nats"""
         return (scale * self.kl(mean, log_var)).sum()
 
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -153,10 +153,10 @@ KINDS = {"log_uniform": LogUniform, "gaussian": RowGaussian, "mixture": RowMixtu
 
 
 @dataclass(frozen=True)
-class PriorSettings:
+class PriorSettings(Settings):
     kind: Annotated[str, one_of(KINDS)]
-    beta: NonNegative  # weight of the KL in the objective; 1 is the ELBO
-    kl_weight: Annotated[str, one_of(KL_WEIGHTS)]
-    initial_alpha: Positive  # noise over signal at the start
-    indicator: Annotated[str, one_of(INDICATORS)]  # mixture alone
-    variance_floor: Positive  # mixture alone
+    beta: NonNegative = 1.0  # weight of the KL in the objective; 1 is the ELBO
+    kl_weight: Annotated[str, one_of(KL_WEIGHTS)] = "units"  # what a removal saves, and so what the KL charges for
+    initial_alpha: Positive = 0.01  # noise over signal at the start
+    indicator: Annotated[str, one_of(INDICATORS)] = "weight"  # mixture alone
+    variance_floor: Positive = 1e-6  # mixture alone

@@ -12,6 +12,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from sparsify.compress.exact import NarrowLayerNorm, PickingLinear, narrow_rms_norm
 from sparsify.structure import Structure
 
+_NOTE = "sparsify_cut"  # the attribute of a small network that says what stayed; `copy.deepcopy` takes it along
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -20,6 +22,12 @@ class Cut:
     keep: dict[str, dict[int, Tensor]] = field(default_factory=dict)  # by tensor and dimension, the entries that stay, in order
     norms: dict[str, int] = field(default_factory=dict)  # by path, the full width of LayerNorms and RMSNorms that have to know it
     picks: dict[str, Tensor] = field(default_factory=dict)  # by path of a linear layer, the features that it still reads
+
+
+def cut_of(network: nn.Module) -> Cut:
+    """What of its full-size class a network has; all of it, where nothing was removed."""
+    cut = getattr(network, _NOTE, None)
+    return cut if isinstance(cut, Cut) else Cut()
 
 
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
@@ -38,6 +46,20 @@ def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) ->
     return Cut(keep, norms)
 
 
+def alive_in(structure: Structure, network: nn.Module) -> dict[str, Tensor]:
+    """By stream of the full-size network, which units a small one still has.  -> (units,) bool"""
+    cut, alive = cut_of(network), {}
+    for name, stream in structure.streams.items():
+        alive[name] = torch.ones(stream.size, dtype=torch.bool)
+        for slot in stream.slots:
+            stays = cut.keep.get(slot.tensor, {}).get(slot.dim)
+            if stays is None and not stream.writers and slot.module in cut.picks:
+                stays = cut.picks[slot.module]
+            if stays is not None:
+                alive[name] &= torch.isin(slot.index, stays).all(1)
+    return alive
+
+
 @torch.no_grad()
 def sliced(model: nn.Module, cut: Cut) -> nn.Module:
     """A copy of `model`, of its own class, with what `cut` keeps; nothing is shared with it. Large tensors are copied once, sliced."""
@@ -51,25 +73,39 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
     for path in dict.fromkeys(name.rpartition(".")[0] for name in cut.keep):
-        _refit(small.get_submodule(path), model.get_submodule(path))
+        _refit(small.get_submodule(path))
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)
-        _replace(small, norm, NarrowLayerNorm(norm, width) if isinstance(norm, nn.LayerNorm) else narrow_rms_norm(norm, width))
+        if isinstance(norm, nn.LayerNorm):
+            _replace(small, norm, NarrowLayerNorm(norm, width))
+        elif isinstance(norm, nn.RMSNorm):
+            _replace(small, norm, narrow_rms_norm(norm, width))
     for path, index in cut.picks.items():
         linear = small.get_submodule(path)
-        _replace(small, linear, PickingLinear(linear, index))
+        if isinstance(linear, nn.Linear):
+            _replace(small, linear, PickingLinear(linear, index))
+    setattr(small, _NOTE, _after(cut_of(model), cut))
     return small
 
 
-def _refit(module: nn.Module, before: nn.Module) -> None:
+def _after(first: Cut, second: Cut) -> Cut:
+    """Both as one cut of the full-size network."""
+    keep = {tensor: dict(dims) for tensor, dims in first.keep.items()}
+    for tensor, dims in second.keep.items():
+        own = keep.setdefault(tensor, {})
+        own |= {dim: own[dim][index] if dim in own else index for dim, index in dims.items()}
+    return Cut(keep, second.norms | first.norms, first.picks | second.picks)
+
+
+def _refit(module: nn.Module) -> None:
     """Sets the numbers that a layer of torch keeps about its tensors' shapes."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, _ConvNd):
         first, second = module.weight.shape[:2]
         transposed = isinstance(module, _ConvTransposeNd)
-        if before.groups > 1 and before.groups == before.in_channels:  # depthwise
-            module.groups = first if transposed else first * before.groups // before.out_channels
+        if module.groups > 1 and module.groups == module.in_channels:  # depthwise
+            module.groups = first if transposed else first * module.groups // module.out_channels
         module.in_channels, module.out_channels = (first, second * module.groups) if transposed else (second * module.groups, first)
     elif isinstance(module, _NormBase):
         module.num_features = len(next(tensor for tensor in (module.weight, module.running_mean) if tensor is not None))

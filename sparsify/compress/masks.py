@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.settings import InputError
-from sparsify.structure import Stream, Structure, analyse
+from sparsify.structure import Slot, Stream, Structure, analyse
 from sparsify.structure.export import Example
 
 
@@ -16,19 +16,19 @@ class EmptyLayer(InputError):
 
 
 def mask(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None = None, *, weights: Mapping[str, Tensor] | None = None,
-         structure: Structure | None = None) -> nn.Module:
+         inputs: bool = False, structure: Structure | None = None) -> nn.Module:
     """A copy of `model` in which every entry of the units that are not kept is zero: their rows, their columns, their biases and norms.
 
     keep: by stream, (units,) bool, True = kept; streams that are not named are kept whole.
     weights: by tensor, as state_dict() names it, a mask that broadcasts to it; a unit that loses all its inputs, or all its readers,
-        falls silent with them.
+        falls silent with them. inputs: so do features of the network's input.
     structure: of an analysis made before. Raises InputError for masks that do not fit, EmptyLayer for a stream without a unit."""
-    return silenced(model, structure or analyse(model, example), keep or {}, weights or {})[0]
+    return silenced(model, structure or analyse(model, example), keep or {}, weights or {}, inputs)[0]
 
 
 @torch.no_grad()
-def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor],
-             weights: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor]]:
+def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor],
+             inputs: bool = False) -> tuple[nn.Module, dict[str, Tensor]]:
     """The masked copy, and by stream which units are alive in it.  -> (units,) bool, on the CPU"""
     masked = copy.deepcopy(model)
     tensors = masked.state_dict()
@@ -41,7 +41,8 @@ def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor],
             raise InputError(f"weights names {name!r}, which is no tensor of the network; its tensors are those of state_dict()")
         tensors[name].mul_(mask_of_weights.to(tensors[name].device))
     if weights:
-        _fall_silent(tensors, structure, alive)
+        able = [stream for stream in structure.streams.values() if stream.fixed is None or (inputs and not stream.writers)]
+        _fall_silent(tensors, able, alive)
     for name, units in alive.items():
         if not units.any():
             raise EmptyLayer(f"the masks leave none of the {len(units)} units of {name}; keep at least one (a higher threshold)")
@@ -71,31 +72,35 @@ def _silence(tensors: Mapping[str, Tensor], stream: Stream, dead: Tensor) -> Non
             tensor.mul_(_along(alive.to(tensor.device), slot.dim, tensor.ndim))  # by zero: much faster than filling by index
 
 
-def _fall_silent(tensors: Mapping[str, Tensor], structure: Structure, alive: dict[str, Tensor]) -> None:
+def _fall_silent(tensors: Mapping[str, Tensor], streams: list[Stream], alive: dict[str, Tensor]) -> None:
     """Until nothing changes: a unit without inputs is a constant, one without readers is nobody's; both go, and take others along."""
-    live: dict[tuple[str, int], Tensor] = {}
+    live: dict[tuple[str, int], Tensor] = {}  # of what did not change
 
-    def lives(stream: Stream) -> Tensor:
-        written, read = torch.zeros(stream.size, dtype=torch.bool), torch.zeros(stream.size, dtype=torch.bool)
-        for slots, found in ((stream.writers, written), (stream.readers, read)):
-            for slot in slots:
-                if (slot.tensor, slot.dim) not in live:
-                    live[slot.tensor, slot.dim] = any_along(tensors[slot.tensor], slot.dim).cpu()
-                found |= live[slot.tensor, slot.dim][slot.index].any(1)
-        return (written if stream.writers else ~written) & (read if stream.readers and not stream.others else ~(read & False))
+    def any_of(slots: tuple[Slot, ...], units: int) -> Tensor:
+        found = torch.zeros(units, dtype=torch.bool)
+        for slot in slots:
+            if (slot.tensor, slot.dim) not in live:
+                live[slot.tensor, slot.dim] = any_along(tensors[slot.tensor], slot.dim).cpu()
+            found |= live[slot.tensor, slot.dim][slot.index].any(1)
+        return found
 
     changed = True
     while changed:
         changed = False
-        for name, stream in structure.shrinkable().items():
-            dying = alive[name] & ~lives(stream)
+        for stream in streams:
+            dying = torch.zeros(stream.size, dtype=torch.bool)
+            if stream.writers:
+                dying |= ~any_of(stream.writers, stream.size)
+            if stream.readers and not stream.others:
+                dying |= ~any_of(stream.readers, stream.size)
+            dying &= alive[stream.name]
             if dying.any():
                 changed = True
-                alive[name] = alive[name] & ~dying
+                alive[stream.name] = alive[stream.name] & ~dying
                 _silence(tensors, stream, dying)
-                for slot in stream.slots:
-                    for entry in [entry for entry in live if entry[0] == slot.tensor]:
-                        del live[entry]
+                touched = {slot.tensor for slot in stream.slots}
+                for entry in [entry for entry in live if entry[0] in touched]:
+                    del live[entry]
 
 
 def any_along(weight: Tensor, dim: int) -> Tensor:
@@ -127,9 +132,9 @@ def drawn_anew(model: nn.Module) -> nn.Module:
     for layer in fresh.modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
             weight = getattr(layer, "weight", None)
-            held = None if weight is None or weight.ndim < 2 else weight != 0
+            held = weight != 0 if isinstance(weight, Tensor) and weight.ndim > 1 else None
             reset()
-            if held is not None:
+            if isinstance(weight, Tensor) and held is not None:
                 weight.mul_(held * (held.numel() / held.sum()).sqrt())
     return fresh
 

@@ -19,10 +19,10 @@ Alive = dict[str, Tensor]  # by stream, (units,) bool
 
 
 def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None = None, *, weights: Mapping[str, Tensor] | None = None,
-           protect: Collection[str] = (), multiple_of: int = 1, structure: Structure | None = None) -> tuple[nn.Module, Report]:
+           inputs: bool = False, protect: Collection[str] = (), multiple_of: int = 1, structure: Structure | None = None) -> tuple[nn.Module, Report]:
     """A smaller copy of `model`, of its own class, with the logits of `mask(model, example, keep)`; and what was done.
 
-    keep, weights: as `mask` takes them. Features that the network is given leave the linear layers that read them, by index.
+    keep, weights, inputs: as `mask` takes them. Features of the network's input leave the linear layers that read them, by index.
     protect: streams, or layers that write them, that keep their width; their masked units stay, silent.
     multiple_of: widths are rounded up to a multiple of it, with units that are silent.
     Every time the two are compared in float64 on random inputs; what would make them differ stays, silent, and is named in the report.
@@ -30,7 +30,7 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     if multiple_of < 1:
         raise InputError(f"multiple_of is {multiple_of}; it has to be a whole number >= 1")
     structure = structure or analyse(model, example)
-    masked, alive = silenced(model, structure, keep or {}, weights or {})
+    masked, alive = silenced(model, structure, keep or {}, weights or {}, inputs)
     protected = guarded(structure, protect)
     wish = {name: rounded(units, multiple_of) for name, units in alive.items()
             if name not in protected and structure.streams[name].fixed is None and not units.all()}
@@ -40,6 +40,13 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     kept = {name: "protected" for name in protected if not alive[name].all()} | trial.kept
     small.train(model.training)
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
+
+
+def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, inputs: bool = False) -> nn.Module:
+    """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
+    masked, alive = silenced(model, structure, keep, weights, inputs)
+    cut = plan(structure, masked, alive)
+    return sliced(masked, Cut(cut.keep, cut.norms, _picks(structure, alive))).train(model.training)
 
 
 def guarded(structure: Structure, protect: Collection[str]) -> set[str]:

@@ -1,11 +1,13 @@
-"""How much to remove: every candidate threshold is tried on a copy, and the smallest network within a budget is taken."""
+"""How much to remove: every candidate threshold is tried on a copy, and the smallest network within a budget is taken.
+
+Scores say how irrelevant a unit or a weight is; what is above a threshold goes."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from sparsify.compress.masks import EmptyLayer, apply, from_scores
+from sparsify.compress.masks import EmptyLayer
 from sparsify.settings import InputError
 
 Row = dict[str, float]
@@ -25,15 +27,15 @@ def finer(scores: Mapping[str, Tensor], thresholds: list[float], chosen: float, 
     return [chosen, *(candidates(between, n) if any(len(score) for score in between.values()) else [])]
 
 
-def scan(model: nn.Sequential, scores: Mapping[str, Tensor], thresholds: list[float], measure: Callable[[nn.Sequential], Row]) -> list[Row]:
-    """What `measure` says of the masked network at each threshold, up to the first that would empty a layer."""
-    rows = []
+def scan(cut_at: Callable[[float], nn.Module], thresholds: list[float], measure: Callable[[nn.Module], Row]) -> list[Row]:
+    """What `measure` says of the network that `cut_at` gives for each threshold, up to the first that would empty a layer."""
+    rows: list[Row] = []
     for threshold in thresholds:
         try:
-            masked = apply(model, from_scores(scores, threshold))
+            small = cut_at(threshold)
         except EmptyLayer:
             break
-        rows.append({"threshold": threshold, **measure(masked)})
+        rows.append({"threshold": threshold, **measure(small)})
     if not rows:
         raise InputError("every threshold would empty a layer: the network has collapsed; lower prior.beta")
     return rows

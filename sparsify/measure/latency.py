@@ -26,7 +26,8 @@ def latencies_ms(contenders: Mapping[str, nn.Module], images: Tensor, repeats: i
 
 def quartiles(times: list[float]) -> tuple[float, float, float]:
     """25 %, median, 75 %"""
-    return tuple(torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist())
+    low, median, high = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist()
+    return low, median, high
 
 
 def _round_ms(model: nn.Module, images: Tensor, passes: int) -> float:

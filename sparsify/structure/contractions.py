@@ -1,5 +1,6 @@
 """Rules of products: by a weight, whose columns read units and whose rows write them; and of two activations."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -202,6 +203,6 @@ def weight_norm(walk: Walk, direction: Any, length: Any, dim: int = 0) -> Any:
     return Labels(nothing(walk.shape()))
 
 
-RULES = {"linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "scaled_dot_product_attention": attention,
+RULES: dict[str, Callable[..., Any]] = {"linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "scaled_dot_product_attention": attention,
          **{f"conv{n}d": convolution for n in (1, 2, 3)}, **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},
          "conv_transpose2d": transposed, "convolution": general, "_convolution": general, "embedding": embedding, "_weight_norm": weight_norm}

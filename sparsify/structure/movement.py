@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from sparsify.structure.units import NO_UNIT, nothing, tidy, varies
 from sparsify.structure.walk import Labels, Part, Walk, flat
@@ -19,8 +19,8 @@ COPIES = ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "roll", "
 def moved(walk: Walk, *args: Any, **kwargs: Any) -> Any:
     tensors = [each for each in flat((args, kwargs)) if isinstance(each, Labels | Part | Tensor)]
     alone = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Part) else None
-    target = walk.node.target
-    if getattr(target, "overloadpacket", None) in (torch.ops.aten.view, torch.ops.aten._unsafe_view):
+    target = walk.op
+    if target.overloadpacket in (torch.ops.aten.view, torch.ops.aten._unsafe_view):
         target = torch.ops.aten.reshape.default  # expanded labels have no view
 
     def places(value: Any) -> Any:
@@ -54,13 +54,13 @@ def picked(walk: Walk, x: Any, *args: Any) -> Any:
     if isinstance(x, Part):
         if any(isinstance(each, Labels) for each in index):
             return Labels(nothing(walk.shape()))
-        return Part(x.name, walk.shape(), walk.node.target(x.positions, *args))
+        return Part(x.name, walk.shape(), walk.op(x.positions, *args))
     labels = walk.labels(x)
     if any(isinstance(each, Labels) for each in index):
         walk.freeze(Labels(labels), f"picked by an index that depends on the data ({walk.where()})")
         return Labels(nothing(walk.shape()))
-    result = tidy(walk.node.target(labels, *args))
-    packet = walk.node.target.overloadpacket
+    result = tidy(walk.op(labels, *args))
+    packet = walk.op.overloadpacket
     by_index = [args[0]] if packet is not torch.ops.aten.index else [dim for dim, each in enumerate(args[0]) if each is not None]
     if any(varies(labels, dim) for dim in by_index):
         walk.freeze(Labels(labels), f"picked by an index ({walk.where()})")
@@ -92,25 +92,12 @@ def _local(n_spatial: int | None) -> Callable[..., Any]:
         labels = walk.labels(x)
         first = labels.ndim - n_spatial if n_spatial else 2
         if any(varies(labels, dim) for dim in range(first, labels.ndim)):
-            walk.freeze(Labels(labels), f"{name_of(walk.node)} over places of different units ({walk.where()})")
-            return each_output(walk.node, lambda one: nothing(one.shape))
+            walk.freeze(Labels(labels), f"{walk.op_name} over places of different units ({walk.where()})")
+            return walk.each_output(lambda one: nothing(one.shape))
         for dim in range(first, labels.ndim):
             labels = labels.narrow(dim, 0, 1)
-        return each_output(walk.node, lambda one: labels.expand(one.shape))
+        return walk.each_output(lambda one: labels.expand(one.shape))
     return rule
-
-
-def each_output(node: fx.Node, labels: Callable[[Tensor], Tensor]) -> Any:
-    """Labels in the form of what an operation gives: a tensor, or several."""
-    def made(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return Labels(tidy(labels(value)))
-        return [made(each) for each in value] if isinstance(value, list | tuple) else value
-    return made(node.meta.get("val"))
-
-
-def name_of(node: fx.Node) -> str:
-    return str(getattr(getattr(node.target, "overloadpacket", None), "__name__", node.target))
 
 
 POOLS = {f"{kind}_pool{n}d": _local(n) for n in (1, 2, 3)

@@ -1,8 +1,9 @@
 """Rules of normalisation: by running statistics, unit by unit; or by statistics over the units themselves."""
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparsify.structure.units import varies
 from sparsify.structure.walk import Labels, Walk
@@ -17,7 +18,7 @@ def unit_by_unit(walk: Walk, x: Any, weight: Any, bias: Any, mean: Any, var: Any
     return Labels(walk.units.find(labels))
 
 
-def _channels(walk: Walk, labels: Any) -> Any:
+def _channels(walk: Walk, labels: Tensor) -> Tensor:
     """The labels along dimension 1; a stream whose places have several units stays.  (N, C, ...) -> (C,)"""
     if any(varies(labels, dim) for dim in range(labels.ndim) if dim != 1):
         walk.freeze(Labels(labels), f"normalised over places of different units ({walk.where()})")
@@ -32,7 +33,7 @@ def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = No
     Statistics over places of one unit alone are exact by themselves."""
     labels = walk.labels(x)
     over = range(labels.ndim - len(normalized_shape), labels.ndim)
-    name = str(walk.node.target.overloadpacket.__name__)
+    name = walk.op_name
     if any(varies(labels, dim) for dim in over):
         path, _ = walk.layer()
         module = walk.model.get_submodule(path)
@@ -50,7 +51,7 @@ def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = No
     return Labels(walk.units.find(labels))
 
 
-def _mixed(labels: Any) -> bool:
+def _mixed(labels: Tensor) -> bool:
     return any(varies(labels, dim) for dim in range(labels.ndim - 1))
 
 
@@ -63,7 +64,5 @@ def group_norm(walk: Walk, x: Any, groups: int, weight: Any = None, bias: Any = 
     return Labels(labels)
 
 
-RULES = {"batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
+RULES: dict[str, Callable[..., Any]] = {"batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
          "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": layer_norm, "group_norm": group_norm}
-
-

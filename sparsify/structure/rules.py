@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from sparsify.structure import contractions, movement, norms
 from sparsify.structure.units import NO_UNIT, nothing, tidy, varies
-from sparsify.structure.walk import Labels, Part, Walk, flat
+from sparsify.structure.walk import Labels, Part, Walk, flat, name_of
 
 Rule = Callable[..., Any]
 
@@ -35,8 +35,7 @@ def apply(walk: Walk, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def rule_for(node: fx.Node) -> Rule:
-    packet = getattr(node.target, "overloadpacket", None)
-    name = getattr(packet, "__name__", str(node.target))
+    name = name_of(node.target)
     name = name if name in TABLE else name.removesuffix("_")
     if name in TABLE:
         return TABLE[name]
@@ -118,11 +117,11 @@ def reduction(walk: Walk, x: Any, dim: Any = None, *args: Any, **kwargs: Any) ->
     dims = [dim] if isinstance(dim, int) and not isinstance(dim, bool) else list(dim) if isinstance(dim, list | tuple) else []
     dims = sorted({each % labels.ndim for each in dims}) or list(range(labels.ndim))
     if any(varies(labels, each) for each in dims):
-        walk.freeze(Labels(labels), f"{_name(walk)} over its units ({walk.where()})")
-        return _like(walk.node.meta["val"], lambda one: nothing(one.shape))
+        walk.freeze(Labels(labels), f"{walk.op_name} over its units ({walk.where()})")
+        return walk.each_output(lambda one: nothing(one.shape))
     for each in dims:
         labels = labels.narrow(each, 0, 1)
-    return _like(walk.node.meta["val"], lambda one: labels.reshape(one.shape))
+    return walk.each_output(lambda one: labels.reshape(one.shape))
 
 
 def over_one_dimension(walk: Walk, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -130,8 +129,8 @@ def over_one_dimension(walk: Walk, x: Any, *args: Any, **kwargs: Any) -> Any:
     labels = walk.labels(x)
     dim = next((each for each in (*args, kwargs.get("dim")) if isinstance(each, int) and not isinstance(each, bool)), -1)
     if labels.ndim and varies(labels, dim):
-        walk.freeze(Labels(labels), f"{_name(walk)} over its units ({walk.where()})")
-    return _like(walk.node.meta["val"], lambda one: labels if one.shape == labels.shape else nothing(one.shape))
+        walk.freeze(Labels(labels), f"{walk.op_name} over its units ({walk.where()})")
+    return walk.each_output(lambda one: labels if one.shape == labels.shape else nothing(one.shape))
 
 
 def same_units(walk: Walk, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -154,21 +153,8 @@ def glu(walk: Walk, x: Any, dim: int = -1) -> Any:
 
 
 def no_rule(walk: Walk, *args: Any, **kwargs: Any) -> Any:
-    walk.freeze((args, kwargs), f"{_name(walk)} is an operation without a rule ({walk.where()})")
-    return _like(walk.node.meta.get("val"), lambda one: nothing(one.shape))
-
-
-def _like(value: Any, labels: Callable[[Tensor], Tensor]) -> Any:
-    """Labels in the form of what an operation gives: a tensor, or several."""
-    if isinstance(value, Tensor):
-        return Labels(tidy(labels(value)))
-    if isinstance(value, list | tuple):
-        return [_like(each, labels) for each in value]
-    return value
-
-
-def _name(walk: Walk) -> str:
-    return str(getattr(getattr(walk.node.target, "overloadpacket", None), "__name__", walk.node.target))
+    walk.freeze((args, kwargs), f"{walk.op_name} is an operation without a rule ({walk.where()})")
+    return walk.each_output(lambda one: nothing(one.shape))
 
 
 TABLE: dict[str, Rule] = {

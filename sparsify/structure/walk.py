@@ -5,14 +5,15 @@ or a plain value, that no unit has a part in. Each operation has a rule (rules.p
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 
 from sparsify.structure.export import Example, evaluating, export
 from sparsify.structure.streams import Entry, Found, Stream, Structure, assemble
-from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy, varies
+from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy
 
 LARGEST_TABLE = 1 << 22  # elements of a parameter that get labels one by one; a larger one is a weight, whose rows and columns do
 
@@ -43,7 +44,8 @@ class Walk:
     def __init__(self, model: nn.Module):
         self.units = Units()
         self.model = model
-        self.tensors = dict(model.state_dict(keep_vars=True))
+        self.tensors: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
+        self.first_name = {id(tensor): name for name, tensor in reversed(self.tensors.items())}  # of a tensor that has several
         self.nodes: dict[Entry, Tensor] = {}
         self.elements: dict[str, Tensor] = {}  # by tensor, a node an element
         self.touched: dict[str, Tensor] = {}  # which of them were used
@@ -54,7 +56,7 @@ class Walk:
         self.norms: dict[str, int] = {}
         self.others: list[tuple[Tensor, str]] = []
         self.batch = 1
-        self.node: fx.Node | None = None
+        self.node: fx.Node  # the present operation
 
     # what rules ask
 
@@ -74,9 +76,26 @@ class Walk:
             self.nodes[name, dim] = self.units.new(self.tensors[name].shape[dim])
         return self.nodes[name, dim]
 
+    @property
+    def op(self) -> OpOverload:
+        return cast(OpOverload, self.node.target)
+
+    @property
+    def op_name(self) -> str:
+        """Without its overload, as in `batch_norm`."""
+        return name_of(self.node.target)
+
     def shape(self) -> torch.Size:
         """Of what the present operation gives."""
         return self.node.meta["val"].shape
+
+    def each_output(self, labels: Callable[[Tensor], Tensor]) -> Any:
+        """Labels in the form of what the present operation gives: a tensor, or several.  labels: from a tensor of the result's shape"""
+        def made(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return Labels(tidy(labels(value)))
+            return [made(each) for each in value] if isinstance(value, list | tuple) else value
+        return made(self.node.meta.get("val"))
 
     def where(self) -> str:
         """The module that the present operation stands in, for people."""
@@ -147,7 +166,9 @@ class Walk:
             tensor = self.tensors.get(name)
             if tensor is None:  # a buffer that is not saved is not cut
                 return dict(self.model.named_buffers())[name].detach().cpu()
-            return Part(name, tensor.shape) if tensor.is_floating_point() or tensor.is_complex() else tensor.detach().cpu()
+            if tensor.is_floating_point() or tensor.is_complex():
+                return Part(self.first_name[id(tensor)], tensor.shape)
+            return tensor.detach().cpu()
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             return value
@@ -220,6 +241,11 @@ def analyse(model: nn.Module, example: Example) -> Structure:
 def streams(model: nn.Module, example: Example) -> dict[str, Stream]:
     """By name, in the order of the graph, the units of `model` that can only leave together (`Stream`); see `analyse`."""
     return analyse(model, example).streams
+
+
+def name_of(target: Any) -> str:
+    """aten.relu_.default -> relu_"""
+    return str(getattr(getattr(target, "overloadpacket", None), "__name__", target))
 
 
 def flat(value: Any) -> Iterable[Any]:

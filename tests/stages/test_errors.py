@@ -122,7 +122,9 @@ def test_relative_mirror_is_looked_for_in_the_checkout(monkeypatch):
 
 def test_data_file_that_is_cut_short_is_named():
     runtime.DATASET.write_bytes(runtime.DATASET.read_bytes()[:5000])
-    assert "data/dataset.pt cannot be read" in error_of(train_baseline.train_baseline)
+    said = error_of(train_baseline.train_baseline)
+    assert "data/dataset.pt cannot be read" in said
+    assert "run dvc repro" in said
 
 
 def test_baseline_of_another_architecture_is_refused():
@@ -164,7 +166,7 @@ def test_network_that_breaks_in_its_last_step_is_refused():
     (sweep.sweep, "models/baseline.pt"), (plot.plot, "metrics/baseline.json")])
 def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
     Path(missing).unlink(missing_ok=True)
-    assert f"{missing} does not exist" in error_of(stage)
+    assert error_of(stage) == f"error: {missing} does not exist; delete the file if it is there, and run dvc repro, which makes it"
 
 
 def test_no_epochs_of_fine_tuning_leave_the_compact_network_as_it_was():
