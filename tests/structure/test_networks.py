@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 import sparsify
 from sparsify.settings import InputError
+from sparsify.structure import analyse
 from tests.structure.masking import assert_equal_logits, masked_by_hand, outputs, quarter
-from tests.structure.zoo import CASES, EMPTY, TRAPS, UNSEEN, Case, cast, hostile
+from tests.structure.zoo import CASES, CONVOLUTIONS, EMPTY, TOKENS, TRAPS, UNSEEN, Case, cast, hostile
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,9 +37,9 @@ def removed(request):
     example = cast(case.inputs(2), torch.float64)
     example = example if len(example) > 1 else example[0]
     before = copy.deepcopy(model.state_dict())
-    streams = sparsify.streams(model, example)
-    keep = quarter(streams)
-    small, report = sparsify.remove(model, example, keep=keep)
+    structure = analyse(model, example)
+    streams, keep = structure.streams, quarter(structure.streams)
+    small, report = sparsify.remove(model, example, keep=keep, structure=structure)
     return Removed(case, model, before, streams, keep, masked_by_hand(model, streams, keep), small, report)
 
 
@@ -120,9 +121,13 @@ def test_small_network_trains(removed):
     assert trained(copy.deepcopy(removed.small)) == trained(copy.deepcopy(removed.model))
 
 
-def test_mask_zeroes_what_a_hand_would(removed):
-    masked = sparsify.mask(removed.model, tuple(cast(removed.case.inputs(2), torch.float64)), keep=removed.keep)
-    expected = dict(removed.masked.named_parameters())
+@pytest.mark.parametrize("name", ["resnet18", *CONVOLUTIONS, *TOKENS, *TRAPS])
+def test_mask_zeroes_what_a_hand_would(name):
+    model, example = CASES[name].build(), CASES[name].inputs(2)
+    streams = sparsify.streams(model, example)
+    keep = quarter(streams)
+    expected = dict(masked_by_hand(model, streams, keep).named_parameters())
+    masked = sparsify.mask(model, example, keep=keep)
     assert all(torch.equal(parameter, expected[name]) for name, parameter in masked.named_parameters())
 
 

@@ -5,9 +5,8 @@ from hypothesis import HealthCheck, given, settings
 
 import sparsify
 from tests.structure import programs, taint
-from tests.structure.masking import assert_equal_logits, masked_by_hand, quarter
+from tests.structure.masking import assert_equal_logits, masked_by_hand, quarter, units_found
 from tests.structure.programs import BOUND, FREE, SHAPE, Drawn
-from tests.structure.test_rules import units_found
 from tests.structure.zoo import hostile
 
 drawn = settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))

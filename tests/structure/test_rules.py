@@ -8,22 +8,12 @@ from torch import Tensor, nn
 
 import sparsify
 from tests.structure import taint
+from tests.structure.masking import units_found
 from tests.structure.operations import LAYERS, OPERATIONS, STATISTICS, Between, around, linear
 from tests.structure.zoo import CASES, cast, hostile
 
 OF_LAYERS = ("unet", "cifar_resnet", "squeeze_excite", "dict_output", "layer_used_twice", "conv1d", "conv3d", "two_inputs",
              "nested_sequential", "mlp", "flip", "glu", "slice_constant", "split_constant", "chunk_branches", "grouped", "channel_shuffle")
-
-
-def units_found(model: nn.Module, example: tuple[Tensor, ...]) -> set[taint.Unit]:
-    """The units of every stream that can shrink, each the set of all its entries."""
-    found = set()
-    for stream in sparsify.streams(model, example).values():
-        if stream.fixed is None:
-            slots = stream.writers + stream.readers + stream.carriers
-            found |= {frozenset((slot.tensor, slot.dim, place) for slot in slots for place in slot.index[unit].tolist())
-                      for unit in range(stream.size)}
-    return found
 
 
 def assert_as_by_brute_force(model: nn.Module, example: tuple[Tensor, ...]) -> None:

@@ -8,4 +8,4 @@ from tests.structure.zoo.traps import TRAPS
 from tests.structure.zoo.vision import VISION
 
 CASES = {**VISION, **CONVOLUTIONS, **TOKENS, **TRAPS}
-__all__ = ["CASES", "EMPTY", "TRAPS", "UNSEEN", "Case", "cast", "hostile"]
+__all__ = ["CASES", "CONVOLUTIONS", "EMPTY", "TOKENS", "TRAPS", "UNSEEN", "Case", "cast", "hostile"]
