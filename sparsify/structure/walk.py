@@ -55,6 +55,7 @@ class Walk:
         self.modules: dict[str, str | None] = {}
         self.uses: dict[str, int] = {}
         self.norms: dict[str, int] = {}
+        self.divisors: dict[Entry, None] = {}
         self.others: list[tuple[Tensor, str]] = []
         self.batch = 1
         self.in_training = False  # whether the graph is that of training
@@ -206,7 +207,7 @@ class Walk:
             for unit in self.units.find(labels).unique().tolist():
                 others[unit] = tuple(dict.fromkeys((*others.get(unit, ()), what)))
         inputs = [entry[0] for entry in nodes if entry[0] not in self.tensors]
-        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, inputs))
+        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, list(self.divisors), inputs))
         return Structure(streams, self.uses, self.norms)
 
     def _lines_of(self, name: str) -> None:
