@@ -77,8 +77,8 @@ def _silence(tensors: Mapping[str, Tensor], stream: Stream, dead: Tensor) -> Non
     if not dead.any():
         return
     for slot in stream.slots:
-        tensor = tensors[slot.tensor]
-        if slot.zeroed:
+        if slot.zeroed and slot.tensor in tensors:
+            tensor = tensors[slot.tensor]
             alive = torch.ones(tensor.shape[slot.dim], dtype=tensor.dtype)
             alive[slot.index[dead].reshape(-1)] = 0
             tensor.mul_(_along(alive.to(tensor.device), slot.dim, tensor.ndim))  # by zero: much faster than filling by index
