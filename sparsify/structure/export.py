@@ -1,6 +1,7 @@
 """The graph of ATen operations of any network, by torch.export, and one clear line where there is none."""
 
 import linecache
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,18 @@ def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
             module.training = was
 
 
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without torch's own log of an operation that fails: what failed is told as one error."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def arguments(example: Example) -> tuple[Any, ...]:
     """What the network is called with. Raises InputError where no tensor is among it."""
     given = example if isinstance(example, tuple) else (example,)
@@ -50,7 +63,7 @@ def export(model: nn.Module, example: Example, training: bool = False) -> tuple[
     training: as it is in training, where some have heads of their own."""
     given = arguments(example)
     tries = [few(given), given] if few(given) is not given else [given]
-    with evaluating(model, training), torch.no_grad():
+    with evaluating(model, training), torch.no_grad(), _unlogged():
         for attempt in tries:
             try:
                 return torch.export.export(model, attempt, strict=False), attempt
