@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from sparsify.compress.compact import compact
 from torch import Tensor, nn
 
 from benchmarks import contenders, inference_tables, report, roofline
 from sparsify import artifacts, models
 from sparsify.compress import masks
-from sparsify.compress.compact import compact
 from sparsify.measure.latency import latencies_ms, quartiles
 from sparsify.measure.size import size
 from sparsify.settings import InputError

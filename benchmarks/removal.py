@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import torch
 from matplotlib.figure import Figure
+from sparsify.compress.compact import compact
 from torch import Tensor, nn
 
 from benchmarks import report
 from sparsify import artifacts, models
 from sparsify.compress import masks
-from sparsify.compress.compact import compact
 from sparsify.measure.latency import latencies_ms
 from stages import runtime
 
