@@ -33,7 +33,8 @@ def cut_of(network: nn.Module) -> Cut:
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
     """The cut that takes the units away that are not alive.  alive: by stream, (units,) bool; streams that are not named stay whole"""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    counted = {slot.tensor: slot.index.numel() for stream in structure.streams.values() for slot in stream.slots if slot.tensor not in shapes}
+    counted = {slot.tensor: slot.index.numel() for stream in structure.streams.values() for slot in stream.slots
+               if slot.tensor not in shapes}
     kept: dict[tuple[str, int], Tensor] = {}
     for name, units in alive.items():
         if structure.streams[name].fixed is None and not units.all():

@@ -14,7 +14,7 @@ def unit_by_unit(walk: Walk, x: Any, weight: Any, bias: Any, mean: Any, var: Any
     labels = walk.labels(x)
     _tie_vectors(walk, _channels(walk, labels), weight, bias, mean, var)
     if isinstance(var, Part):
-        walk.divisors[var.name, 0] = None
+        walk.divides_by(var.name, 0)
     return Labels(walk.units.find(labels))
 
 
