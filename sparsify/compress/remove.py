@@ -37,7 +37,8 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     wish = {name: rounded(units, multiple_of) for name, units in alive.items()
             if name not in protected and structure.streams[name].fixed is None and not units.all()}
     wish = {name: units for name, units in wish.items() if not units.all()}
-    trial = _Trial(masked, structure, Proof(masked, example), alive)
+    leave = {name: torch.ones_like(units) if name in protected else units for name, units in alive.items()}
+    trial = _Trial(masked, structure, Proof(masked, example), leave)
     small, gap = trial.solve(wish)
     kept = {name: "protected" for name in protected if not alive[name].all()} | trial.kept
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)

@@ -150,6 +150,12 @@ def test_what_is_protected_keeps_its_width_and_its_silence(hostile, name):
     close(small(x), with_zeros_read(copy.deepcopy(chain), keep)(x), 1e-12)
 
 
+def test_features_of_a_protected_input_stay_silent():
+    small, report = remove(Net(), five(), {"input": torch.arange(5) > 1}, protect=["input"])
+    assert small.fc1.in_features == report.after["input"] == 5 and report.kept == {"input": "protected"}
+    assert not small.fc1.weight[:, :2].any() and small.fc1.weight[:, 2:].all()
+
+
 def test_a_layer_that_writes_a_stream_protects_it(hostile):
     class Sum(nn.Module):
         def __init__(self):

@@ -56,6 +56,14 @@ def test_a_report_tells_the_gap_that_was_measured(removal):
     assert "parameters: 83 -> 50 (1.66 times fewer)" in str(report) and "multiply-accumulates by weights: 118 -> 76" in str(report)
 
 
+def test_single_weights_at_zero_are_counted_and_those_that_left_are_not():
+    network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    weights = {"0.weight": torch.tensor([[False] * 4, [True, False, True, True], [True] * 4])}
+    _, report = remove(network, torch.randn(2, 4), weights=weights)
+    assert report.zeros == 1 and "at zero among them: 1" in str(report)
+    assert "at zero" not in str(remove(network, torch.randn(2, 4))[1])
+
+
 def test_features_of_the_input_that_left_are_counted():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     for keep, after, note in (({}, 4, "fixed: network input"), ({"input": KEPT}, 3, "")):
