@@ -73,8 +73,8 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
     narrow = set(memo.values())
-    for module in small.modules():
-        if not narrow.isdisjoint([*module._parameters.values(), *module._buffers.values()]):
+    for module in small.modules():  # a parametrised weight lies below the layer that it is the weight of
+        if not narrow.isdisjoint([*module.parameters(), *module.buffers()]):
             _refit(module)
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)
