@@ -71,7 +71,8 @@ def test_features_of_the_input_that_left_are_counted():
 
 @pytest.mark.parametrize(("network", "shape", "name", "reason"), [
     (nn.Linear(4, 3), (4,), "input", "network input"),
-    (nn.Sequential(nn.Conv2d(2, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1)), (2, 3, 3), "0", "group_norm takes statistics over its units (1)")])
+    (nn.Sequential(nn.Conv2d(2, 4, 1), nn.GroupNorm(2, 4), nn.Conv2d(4, 3, 1)), (2, 3, 3), "0",
+     "group_norm takes statistics over its units (1)")])
 def test_a_network_with_nothing_to_remove_says_so_and_why(network, shape, name, reason):
     _, report = remove(network, torch.randn(2, *shape))
     assert "nothing can be removed" in str(report)
