@@ -33,11 +33,14 @@ def cut_of(network: nn.Module) -> Cut:
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
     """The cut that takes the units away that are not alive.  alive: by stream, (units,) bool; streams that are not named stay whole"""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    slots = [slot for stream in structure.streams.values() for slot in stream.slots]
+    counted = {slot.tensor: slot.index.numel() for slot in slots if slot.tensor not in shapes}  # numbers that a module keeps
     kept: dict[tuple[str, int], Tensor] = {}
     for name, units in alive.items():
         if structure.streams[name].fixed is None and not units.all():
             for slot in structure.streams[name].slots:
-                mask = kept.setdefault((slot.tensor, slot.dim), torch.ones(shapes[slot.tensor][slot.dim], dtype=torch.bool))
+                size = counted[slot.tensor] if slot.tensor in counted else shapes[slot.tensor][slot.dim]
+                mask = kept.setdefault((slot.tensor, slot.dim), torch.ones(size, dtype=torch.bool))
                 mask[slot.index[~units].reshape(-1)] = False
     keep: dict[str, dict[int, Tensor]] = {}
     for (tensor, dim), mask in kept.items():
@@ -65,13 +68,17 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
     """A copy of `model`, of its own class, with what `cut` keeps; nothing is shared with it. Large tensors are copied once, sliced."""
     state = model.state_dict(keep_vars=True)
     memo: dict[int, Tensor] = {}
-    for name, dims in cut.keep.items():
+    tensors = {name: dims for name, dims in cut.keep.items() if name in state}
+    for name, dims in tensors.items():
         tensor = state[name]
         part = tensor.detach()
         for dim, index in dims.items():
             part = part.index_select(dim, index.to(part.device))
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
+    for name in cut.keep.keys() - state.keys():
+        path, _, number = name.rpartition(".")
+        setattr(small.get_submodule(path), number, len(cut.keep[name][0]))
     narrow = set(memo.values())
     for module in small.modules():  # a parametrised weight lies below the layer that it is the weight of
         if not narrow.isdisjoint([*module.parameters(), *module.buffers()]):

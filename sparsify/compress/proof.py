@@ -19,21 +19,17 @@ class Proof:
 
     def __init__(self, masked: nn.Module, example: Example):
         given = arguments(example)
-        self.allowed, self.masked = EXACT, copy.deepcopy(masked).eval()
+        self.allowed = EXACT
         try:
-            self.cases = list(self._answered(self.masked.double(), given, torch.float64))
-        except Exception:
-            self.cases = []
-        if not self.cases:
-            self.allowed, self.masked = ROUNDED, copy.deepcopy(masked).eval()
-            self.cases = list(self._answered(self.masked, given, None))
-        del self.masked
+            self.cases = list(self._answered(_in_float64(masked), given, torch.float64))
+        except Exception:  # a network that float64 does not run
+            self.allowed = ROUNDED
+            self.cases = list(self._answered(copy.deepcopy(masked).eval(), given, None))
 
     @torch.no_grad()
     def gap(self, small: nn.Module) -> float:
         """The largest difference of two outputs, as a share of the largest output. Raises whatever the small network raises."""
-        network = copy.deepcopy(small).eval()
-        network = network.double() if self.allowed == EXACT else network
+        network = _in_float64(small) if self.allowed == EXACT else copy.deepcopy(small).eval()
         worst = 0.0
         for inputs, answers in self.cases:
             for ours, theirs in zip(_tensors(network(*inputs)), answers, strict=True):
@@ -56,6 +52,16 @@ class Proof:
                     raise
                 continue  # a network that takes batches of one size alone
             yield drawn, answers
+
+
+def _in_float64(network: nn.Module) -> nn.Module:
+    """A copy in evaluation; each tensor is copied once."""
+    memo: dict[int, Tensor] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            wide = tensor.detach().to(torch.float64, copy=True)
+            memo[id(tensor)] = nn.Parameter(wide, requires_grad=False) if isinstance(tensor, nn.Parameter) else wide
+    return copy.deepcopy(network, dict(memo)).eval().double()  # what lies outside of parameters and buffers, as RNNs' lists do
 
 
 def _other_size(given: tuple[Any, ...]) -> tuple[Any, ...]:
