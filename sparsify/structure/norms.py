@@ -31,6 +31,10 @@ def _channels(walk: Walk, labels: Tensor) -> Tensor:
     return line(labels, 1)
 
 
+def rms_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = None, eps: float | None = None) -> Any:
+    return layer_norm(walk, x, normalized_shape, weight)
+
+
 def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
     """LayerNorm and RMSNorm over the last dimension. As modules of torch they shrink exactly (compress/exact.py); others stay.
 
@@ -60,4 +64,4 @@ def group_norm(walk: Walk, x: Any, groups: int, weight: Any = None, bias: Any = 
 
 RULES: dict[str, Callable[..., Any]] = {
     "batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
-    "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": layer_norm, "group_norm": group_norm}
+    "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": rms_norm, "group_norm": group_norm}
