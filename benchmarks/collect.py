@@ -2,17 +2,21 @@
 
     dvc exp run --queue -S recipe=mnist-lenet-300-100 -S seed=1,2,3 && dvc queue start
     python -m benchmarks.collect
+    python -m benchmarks.collect --runs DIR...    with folders that `python -m stages.run --into DIR` left on machines without DVC
 
 Every experiment whose commit is an ancestor of the present one counts, if it was run up to `controls`. It gives up to three rows: its
-prior, and the same size by magnitude and from scratch. `overrides` is what it changed in its recipe beside the seed, `settings` a
-fingerprint of all that decides its figures. Rows add up over several machines; of two with the same settings, method and seed the newer
-stays, and a row goes when its recipe is no longer what it was."""
+prior, and the same size by magnitude and from scratch. A folder may lack the controls. `overrides` is what a run changed in its recipe
+beside the seed, `settings` a fingerprint of all that decides its figures. Rows add up over several machines; of two with the same settings,
+method and seed the newer stays, and a row goes when its recipe is no longer what it was."""
 
+import argparse
 import hashlib
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dvc.api
@@ -20,7 +24,7 @@ import numpy as np
 import pandas as pd
 from dvc.utils.serialize import parse_yaml  # which reads 1e-06, as DVC writes it, as a number
 
-from benchmarks import recipes
+from benchmarks import recipes, runs
 from benchmarks.recipes import TOP
 from sparsify import artifacts
 from sparsify.settings import InputError, build
@@ -33,14 +37,14 @@ KEY = ["settings", "method", "seed"]
 COUNTS = ["hidden_left", "hidden_total", "inputs_left", "weights_left", "weights_total", "nonzeros_left", "macs_left", "macs_total"]
 COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
            "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
-STAGES = {"baseline": "train_baseline", "bayesian": "train_bayesian", "prune": "prune", "controls": "controls"}  # by what they measure
+STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0}}
 UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:
-    """The rows of one experiment.  metrics: by stage; changed: its overrides; commit: the one it started from
+    """The rows of one experiment.  metrics: by stage; changed: its overrides; commit: the one it started from, empty if not known
 
     Raises InputError for parameters that the present code would not take."""
     settings = build(Params, params)
@@ -50,7 +54,7 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
     yield shared | {key: prune[key] for key in COUNTS} | {
         "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs(settings),
         "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
-    for method in settings.controls.methods:
+    for method in settings.controls.methods if "controls" in metrics else ():
         control, from_dense = metrics["controls"][method], method == "magnitude"
         yield shared | {key: control[key] for key in COUNTS} | {
             "method": method, "accuracy": control["accuracy"], "epochs": control["epochs"] + from_dense * settings.baseline.epochs,
@@ -86,14 +90,8 @@ def overrides(params: Mapping[str, Any], recipe: Mapping[str, Any], where: str =
 
 def was_run(params: Mapping[str, Any], lock: Mapping[str, Any]) -> bool:
     """Whether dvc.lock says that all stages that a row needs ran with these parameters."""
-    def value(key: str) -> Any:
-        found: Any = params
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
-
     stages = [lock.get("stages", {}).get(name) for name in STAGES.values()]
-    return all(stage and all(value(key) == locked for key, locked in stage["params"]["params.yaml"].items()) for stage in stages)
+    return all(runs.ran_with(params, stage) for stage in stages)
 
 
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -122,27 +120,51 @@ def _experiments() -> list[str]:
     return [revision for _, revision in sorted(line.split() for line in lines)]
 
 
-def main() -> None:
-    found = []
+def _from_experiments() -> Iterator[dict[str, Any]]:
     for revision in _experiments():
         params, lock = (parse_yaml(_git("show", f"{revision}:{file}"), file) for file in ("params.yaml", "dvc.lock"))
         name = params["recipe_name"]
         if not was_run(params, lock) or _settings(name, "") == "none":
             print(f"left out: {revision[:7]}, {name}, which was not run up to controls, or is no recipe here")
             continue
-        params = brought_up(params)
-        changed = overrides(params, recipes.composed(f"recipe={name}"))
         metrics = {stage: json.loads(_git("show", f"{revision}:metrics/{stage}.json"))[stage] for stage in STAGES}
         try:
-            found += rows(params, metrics, " ".join(changed), _git("rev-parse", "--short", f"{revision}^").strip())
+            yield from _rows(runs.Run(params, metrics, _git("rev-parse", "--short", f"{revision}^").strip()))
         except InputError as error:
             print(f"left out: {revision[:7]}, {name}, whose parameters are those of other code: {error}")
+
+
+def _from_folder(folder: Path, commit: str) -> list[dict[str, Any]]:
+    """commit: of a folder that does not name its own"""
+    run = runs.read(folder)
+    name = run.params["recipe_name"]
+    if _settings(name, "") == "none":
+        raise InputError(f"{folder} is of recipe {name}, which conf/recipe/ does not have")
+    return list(_rows(run._replace(commit=run.commit or commit)))
+
+
+def _rows(run: runs.Run) -> list[dict[str, Any]]:
+    params = brought_up(run.params)
+    changed = overrides(params, recipes.composed(f"recipe={params['recipe_name']}"))
+    return list(rows(params, run.metrics, " ".join(changed), run.commit))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", metavar="DIR", type=Path, nargs="+", default=[], help="folders of runs made elsewhere")
+    parser.add_argument("--commit", default="", help="of the code that made those of them which do not say")
+    chosen = parser.parse_args()
+    try:
+        carried = [row for folder in chosen.runs for row in _from_folder(folder, chosen.commit)]
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    found = list(_from_experiments())
     old = pd.read_csv(RESULTS, keep_default_na=False) if RESULTS.is_file() else pd.DataFrame(columns=COLUMNS)
-    table = merged(old, pd.DataFrame(found, columns=COLUMNS))
+    table = merged(old, pd.DataFrame([*found, *carried], columns=COLUMNS))
     current = np.array([row.settings == _settings(row.recipe, row.overrides) for row in table.itertuples()], dtype=bool)
     artifacts.write_bytes(RESULTS, table[current].to_csv(index=False, lineterminator="\n").encode())
-    print(f"{len(found)} rows from experiments; {RESULTS.relative_to(TOP)} has {sum(current)}, and lost {len(current) - sum(current)} "
-          "whose recipe has changed")
+    print(f"{len(found)} rows from experiments, {len(carried)} from folders; {RESULTS.relative_to(TOP)} has {sum(current)}, and lost "
+          f"{len(current) - sum(current)} whose recipe has changed")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from benchmarks import report
-from benchmarks.training import contenders, milliseconds
+from benchmarks.timing import milliseconds
+from benchmarks.training import contenders
 from benchmarks.training import rows as training_rows
 from sparsify.artifacts import write_picture
 from stages import runtime

@@ -8,10 +8,12 @@
 Variants: `plain KL` leaves the KL and its gradient to autograd, `float32 noise` computes variances in full precision, `randn_like`
 draws noise in the precision and layout that it is needed in, `compiled` has torch.compile on the whole loss: on the hand-written form, and
 on the plain one. bayesian-torch takes part where it is installed: reparameterised, one draw of the weights a batch, and Flipout, which
-tells the examples apart as local reparameterisation does."""
+tells the examples apart as local reparameterisation does.
+
+On a GPU `captured` replays the step as a CUDA graph (sparsify/capture.py) and is compared with the dense step, captured as well; the
+kernels of a step, and for how long they run, stand beside its time by the clock."""
 
 import argparse
-import time
 from collections.abc import Callable, Collection
 from functools import partial
 from unittest.mock import patch
@@ -21,9 +23,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import report
-from sparsify import models
+from benchmarks.timing import Step, kernels, milliseconds, where_time_goes
+from sparsify import capture, models
 from sparsify.bayes import layers
-from sparsify.bayes.convert import bayesian_layers, bayesianize
+from sparsify.bayes.convert import bayesianize
+from sparsify.bayes.groups import groups_of
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
 from sparsify.precision import fast_dtype
@@ -36,7 +40,7 @@ SETTINGS = TrainSettings(epochs=1, batch_size=1, optimizer="adamw", lr=1e-3, wei
 N_DATA = 60000
 VARIANTS = ("plain KL", "float32 noise", "randn_like", "compiled", "plain KL, randn_like, compiled")
 PEERS = {"bayesian-torch, reparameterised": "Reparameterization", "bayesian-torch, Flipout": "Flipout"}
-Step = Callable[[], None]
+CAPTURED = ", captured"
 
 
 def contenders(name: str, width: float, batch_size: int, device: torch.device, only: Collection[str] | None = None,
@@ -50,90 +54,73 @@ def contenders(name: str, width: float, batch_size: int, device: torch.device, o
                  for kind in ("log_uniform", "mixture") for variant in VARIANTS}}
     if name in models.MLP_WIDTHS:
         makers["gate, pixels too"] = partial(bayesian, "gate", inputs=True)
+    if capture.recorder_for(device):
+        makers |= {f"{contender}{CAPTURED}": partial(makers[contender], captured=True) for contender in ("dense", *KINDS)}
     if (only is None or not PEERS.keys().isdisjoint(only)) and report.optional("bayesian_torch"):
         makers |= {peer: partial(_bayesian_torch, name, width, batch, precision, kind) for peer, kind in PEERS.items()}
-    return {contender: make() for contender, make in makers.items() if only is None or contender in only}
-
-
-def milliseconds(steps: dict[str, Step], rounds: int, per_round: int) -> dict[str, list[float]]:
-    for step in steps.values():
-        for _ in range(3):
-            step()
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            _wait()
-            start = time.perf_counter()
-            for _ in range(per_round):
-                step()
-            _wait()
-            times[name].append(1e3 * (time.perf_counter() - start) / per_round)
-    return times
+    return {contender: make() for contender, make in makers.items()
+            if only is None or contender.removesuffix(CAPTURED) in only}
 
 
 def rows(times: dict[str, list[float]], **about: str | float) -> list[dict]:
-    """A row a contender: milliseconds, and how many times the dense step of the same round."""
+    """A row a contender: milliseconds, and how many times the dense step of the same round, captured like itself."""
+    def times_dense(name: str) -> list[float]:
+        dense = times[f"dense{CAPTURED}" if name.endswith(CAPTURED) else "dense"]
+        return [mine / other for mine, other in zip(times[name], dense, strict=True)]
     return [{**about, "step": name, **{f"ms_{key}": value for key, value in report.spread(values).items()},
-             **{f"times_dense_{key}": value for key, value in report.spread([
-                 value / dense for value, dense in zip(values, times["dense"], strict=True)], 3).items()}}
+             **{f"times_dense_{key}": value for key, value in report.spread(times_dense(name), 3).items()}}
             for name, values in times.items()]
-
-
-def where_time_goes(step: Step, steps: int = 50) -> list[report.Row]:
-    """The operations that take at least two percent of the CPU's time, the most costly first."""
-    for _ in range(steps):  # memory that is taken for the first time costs more than the operation that asks for it
-        step()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        for _ in range(steps):
-            step()
-    operations = sorted(profiler.key_averages(), key=lambda operation: -operation.self_cpu_time_total)
-    total = sum(operation.self_cpu_time_total for operation in operations)
-    shares = [(operation.key, operation.count / steps, 100 * operation.self_cpu_time_total / total) for operation in operations]
-    return [{"operation": name, "calls a step": calls, "% of the time": share} for name, calls, share in shares if share >= 2]
 
 
 def _network(name: str, width: float, device: torch.device) -> nn.Sequential:
     return models.build(name, INPUTS[name], 10, width).to(device).train()
 
 
-def _dense(name: str, width: float, batch: Batch, precision: str) -> Step:
+def _dense(name: str, width: float, batch: Batch, precision: str, captured: bool = False) -> Step:
     network = _network(name, width, batch.images.device)
-    return _step(network, cross_entropy(network, SETTINGS), batch, precision)
+    return _step(network, cross_entropy(network, SETTINGS), batch, precision, captured=captured)
 
 
-def _step(network: nn.Module, loss: LossFunction, batch: Batch, precision: str) -> Step:
+def _step(network: nn.Module, loss: LossFunction, batch: Batch, precision: str, after_step: Callable[[], None] = lambda: None,
+          captured: bool = False) -> Step:
     """A step of the loop in sparsify/training.py"""
-    optimizer, device_type = make_optimizer(network, SETTINGS), batch.images.device.type
-    mixed = precision == "bfloat16" and fast_dtype(device_type) is torch.bfloat16
+    optimizer, device = make_optimizer(network, SETTINGS), batch.images.device
+    mixed = precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     network.to(memory_format=torch.channels_last)
 
     def step() -> None:
-        with torch.autocast(device_type, torch.bfloat16, enabled=mixed):
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
             terms = loss(batch)
         descend(optimizer, terms)
-    return step
+        after_step()
+    recorder = capture.recorder_for(device) if captured else None
+    if recorder is None:
+        return step
+    with recorder.stream():
+        for _ in range(capture.WARM_UP):
+            step()
+        return capture.record(recorder, step, optimizer)
 
 
 def _bayesian(name: str, width: float, batch: Batch, precision: str, kind: str, *, indicator: str = "weight",
-              inputs: bool = False, variant: str = "") -> Step:
+              inputs: bool = False, variant: str = "", captured: bool = False) -> Step:
     settings = PriorSettings(kind, 1.0, "weights", 0.01, indicator, 1e-6)
-    twin = bayesianize(_network(name, width, batch.images.device), settings, inputs)
+    twin = bayesianize(_network(name, width, torch.device("cpu")), torch.zeros(2, *INPUTS[name]), settings, inputs=inputs)
+    twin.to(batch.images.device)
     parts = variant.split(", ")
     if "plain KL" in parts:
-        for layer in bayesian_layers(twin).values():
-            layer.prior.kl_sum = lambda *arguments, prior=layer.prior: Prior.kl_sum(prior, *arguments)
-    loss = negative_elbo(twin, cross_entropy(twin, SETTINGS), N_DATA, 1.0, 0)
+        for group in groups_of(twin):
+            group.prior.kl_sum = lambda *arguments, prior=group.prior: Prior.kl_sum(prior, *arguments)
+    elbo = negative_elbo(twin, cross_entropy(twin, SETTINGS), N_DATA, 1.0, 0)
     if "compiled" in parts:
-        loss = torch.compile(loss)
-    inner = _step(twin, loss, batch, precision)
+        elbo = torch.compile(elbo)
     dtype = (lambda device_type: torch.float32) if "float32 noise" in parts else layers.fast_dtype
     noise_like = torch.randn_like if "randn_like" in parts else layers.noise_like
 
-    def step() -> None:
+    def loss(batch: Batch) -> Terms:
         with patch.multiple(layers, fast_dtype=dtype, noise_like=noise_like):
-            inner()
-        update_priors(twin)
-    return step
+            return elbo(batch)
+    return _step(twin, loss, batch, precision, lambda: update_priors(twin), captured)
 
 
 def _bayesian_torch(name: str, width: float, batch: Batch, precision: str, kind: str) -> Step:
@@ -146,11 +133,6 @@ def _bayesian_torch(name: str, width: float, batch: Batch, precision: str, kind:
     def loss(batch: Batch) -> Terms:
         return {"nll": F.cross_entropy(network(batch.images), batch.labels), "kl": get_kl_loss(network) / N_DATA}
     return _step(network, loss, batch, precision)
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def main() -> None:
@@ -178,15 +160,16 @@ def main() -> None:
     for batch_size in arguments.batch_sizes:
         steps = contenders(arguments.model, arguments.width, batch_size, runtime.device(), only, arguments.precision)
         if arguments.profile:
-            for step in steps.values():
-                print(f"batch {batch_size}", report.table(where_time_goes(step)), sep="\n")
+            for name, step in steps.items():
+                print(f"{name}, batch {batch_size}", report.table(where_time_goes(step)), sep="\n")
             continue
         times = milliseconds(steps, arguments.rounds, arguments.steps)
-        results += rows(times, model=arguments.model, width=arguments.width, batch=batch_size, precision=arguments.precision)
+        about_step = {"model": arguments.model, "width": arguments.width, "batch": batch_size, "precision": arguments.precision}
+        results += [row | kernels(steps[row["step"]]) for row in rows(times, **about_step)]
     if not results:
         return
     print(report.table(results))
-    particular = [*([f"width-{arguments.width:g}"] if arguments.width != 1 else []),
+    particular = [*(["gpu"] if torch.cuda.is_available() else []), *([f"width-{arguments.width:g}"] if arguments.width != 1 else []),
                   *([arguments.precision] if arguments.precision != "float32" else []), *(arguments.only or [])]
     report.write("-".join(["training", arguments.model, *particular]), about, results)
 

@@ -21,5 +21,5 @@ from sparsify.compress.store import load, save
 from sparsify.settings import InputError
 from sparsify.structure import Stream, streams
 
-__all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "kl", "load", "log_alphas", "mask",
-           "remove", "save", "streams", "update_priors"]
+__all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "kl", "load", "log_alphas",
+           "mask", "remove", "save", "streams", "update_priors"]

@@ -1,8 +1,10 @@
 """A training that was interrupted goes on where its last epoch ended, bit for bit: model, optimiser, schedule, random state, curve."""
 
+import copy
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -13,30 +15,56 @@ Curve = list[dict[str, float]]
 Parts = Mapping[str, Any]  # whatever has state_dict() and load_state_dict(), by name
 
 
-def save(path: Path, parts: Parts, curve: Curve) -> None:
-    """Never half-written: the file of the epoch before stays until this one is whole."""
-    random = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
-    write_tensors(path, {"parts": {name: part.state_dict() for name, part in parts.items()}, "random": random, "curve": curve})
+class Keeper:
+    """Keeps the state of the last epoch in memory, and writes it to `path` when `every_seconds` have passed since it last did, and at
+    the end of its `with`, however that comes: an epoch may take less time than its state takes to be written.
+
+    path: None to keep nothing."""
+
+    def __init__(self, path: Path | None, parts: Parts, every_seconds: float):
+        self._path, self._parts, self._every_seconds = path, parts, every_seconds
+        self._unwritten: dict[str, Any] | None = None
+        self._written_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def keep(self, curve: Curve) -> None:
+        if self._path is None:
+            return
+        random = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+        parts = {name: part.state_dict() for name, part in self._parts.items()}
+        self._unwritten = copy.deepcopy({"parts": parts, "random": random, "curve": curve})
+        if time.monotonic() - self._written_at >= self._every_seconds:
+            self._write()
+
+    def load(self) -> Curve:
+        """Puts the state in the file into the parts and into torch's generators, and returns the curve so far; if there is no file
+        nothing changes. Raises InputError for one that is damaged or of another training."""
+        if self._path is None or not self._path.exists():
+            return []
+        content = read_tensors(self._path)
+        try:
+            for name, part in self._parts.items():
+                part.load_state_dict(content["parts"][name])
+            torch.set_rng_state(content["random"]["cpu"])
+            if content["random"]["cuda"]:
+                torch.cuda.set_rng_state_all(content["random"]["cuda"])
+            return content["curve"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{self._path} is not the state of this training ({' '.join(str(error).split())[:100]}); "
+                             "delete it to start from the first epoch") from None
+
+    def _write(self) -> None:
+        """Never half-written: the file of an epoch before stays until this one is whole."""
+        if self._path is not None and self._unwritten is not None:
+            write_tensors(self._path, self._unwritten)
+            self._unwritten, self._written_at = None, time.monotonic()
 
 
 def seconds(path: Path) -> float:
     """What the epochs took whose state is in `path`; 0 if there is no such file."""
     return sum(row["seconds"] for row in read_tensors(path)["curve"]) if path.exists() else 0.0
-
-
-def load(path: Path, parts: Parts) -> Curve:
-    """Puts the state in `path` into the parts and into torch's generators, and returns the curve so far; if there is no such file
-    nothing changes. Raises InputError for one that is damaged or of another training."""
-    if not path.exists():
-        return []
-    content = read_tensors(path)
-    try:
-        for name, part in parts.items():
-            part.load_state_dict(content["parts"][name])
-        torch.set_rng_state(content["random"]["cpu"])
-        if content["random"]["cuda"]:
-            torch.cuda.set_rng_state_all(content["random"]["cuda"])
-        return content["curve"]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is not the state of this training ({' '.join(str(error).split())[:100]}); "
-                         "delete it to start from the first epoch") from None

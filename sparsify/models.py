@@ -15,7 +15,8 @@ from torch import nn
 from sparsify.settings import InputError, Positive, PositiveInt, Settings, one_of
 
 MLP_WIDTHS = {"lenet-300-100": (300, 100), "mlp": (1000, 1000, 500, 200)}
-VGG16_WIDTHS: tuple[int | str, ...] = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
+VGG16_WIDTHS: tuple[int | str, ...] = (
+    64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
 NAMES = (*MLP_WIDTHS, "lenet5", "vgg16")
 
 

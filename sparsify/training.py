@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, NamedTuple, TypeVar
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sparsify import checkpoint
+from sparsify import capture, checkpoint, distributed
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
 from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
@@ -50,7 +51,7 @@ class Batch(NamedTuple):
     images: Tensor  # (B, C, H, W), moved about and noisy
     labels: Tensor  # (B,)
     indices: Tensor  # (B,) where they stand in the training set
-    epochs_done: float  # so far, with their fraction
+    epochs_done: float | Tensor  # so far, with their fraction; a tensor () where steps are captured
 
 
 Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per example
@@ -59,14 +60,18 @@ LossFunction = Callable[[Batch], Terms]
 
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
         label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
-        lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None) -> list[dict[str, float]]:
+        lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None, save_every_seconds: float = 60.0,
+        captured: bool = True) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     lr_factors: as `make_optimizer` takes them.
-    state: a file that keeps the state of the last epoch; if it is there at the start, training goes on from it. Whoever keeps what
-        was trained deletes it after that.
+    state: a file that keeps the state of the last epoch, written no more often than `save_every_seconds` and whenever training ends;
+        if it is there at the start, training goes on from it. Whoever keeps what was trained deletes it after that.
+    captured: on a CUDA device, whether steps are replayed as a graph; what Python does in `loss`, `model` and `after_step` is then done
+        at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
+    In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
     Raises InputError at the end of the epoch in which a term was not finite, and if nothing says for how long to train."""
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
@@ -79,36 +84,57 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     device = train.labels.device
     mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     model.to(memory_format=torch.channels_last)
+    loss, seed = distributed.averaged(model, loss), torch.initial_seed()
     optimizer = make_optimizer(model, settings, lr_factors)
     warmup = 0.3 if total_steps == 4 else 0.2  # torch divides by 0.2 * 5 - 1
     peaks = [group["lr"] for group in optimizer.param_groups]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
-    curve = checkpoint.load(state, parts) if state else []
-    epochs = range(math.ceil(total_steps / steps))
-    progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), disable=None, leave=None)
-    for epoch in progress:
-        start = time.perf_counter()
-        model.train()
-        history = []  # stays on the device: reading a value at every step would make a GPU wait
-        order = torch.randperm(n, device=device)
-        for step in range(min(steps, total_steps - epoch * steps)):
-            indices = order[step * batch_size:(step + 1) * batch_size]
-            batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epoch + step / steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-                terms = loss(batch)
-            history.append(descend(optimizer, terms))
-            schedule.step()
-            after_step()
-        means = _means(torch.stack(history), list(terms), epoch * steps, label)
-        model.eval()
-        row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
-        curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
-        progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
-        if state:
-            checkpoint.save(state, parts, curve)
+    names: list[str] = []
+
+    def step(indices: Tensor, epochs_done: float | Tensor) -> Tensor:
+        batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epochs_done)
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
+            terms = loss(batch)
+        names[:] = terms
+        values = descend(optimizer, terms)
+        after_step()
+        return values
+
+    recorder = capture.recorder_for(device) if captured else None
+    take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule)
+    with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule}, save_every_seconds) as keeper:
+        curve = keeper.load()
+        distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
+        epochs = range(math.ceil(total_steps / steps))
+        progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), leave=None,
+                        disable=None if distributed.first() else True)
+        for epoch in progress:
+            start = time.perf_counter()
+            model.train()
+            distributed.draw_apart(seed, epoch)
+            order = distributed.same(torch.randperm(n, device=device))
+            order = order[:steps * batch_size].view(steps, batch_size)[:total_steps - epoch * steps]
+            history = take(distributed.share(order), [epoch + number / steps for number in range(len(order))])
+            means = _means(distributed.mean(history), names, epoch * steps, label)
+            model.eval()
+            row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
+            curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
+            progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
+            if distributed.first():
+                keeper.keep(curve)
+    optimizer.zero_grad(set_to_none=True)
     model.eval().to(memory_format=torch.contiguous_format)
     return curve
+
+
+def _eager_steps(step: Callable[[Tensor, float], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler, order: Tensor,
+                 epochs_done: Sequence[float]) -> Tensor:
+    """The steps of one epoch.  order: (steps, B) indices  -> (steps, terms)"""
+    history = []  # stays on the device: reading a value at every step would make a GPU wait
+    for indices, done in zip(order, epochs_done, strict=True):
+        history.append(step(indices, done))
+        schedule.step()
+    return torch.stack(history)
 
 
 def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Tensor:

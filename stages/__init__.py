@@ -1,4 +1,6 @@
-"""One module per DVC stage: read params.yaml, call the library, write artifacts. `python -m stages.NAME` runs one."""
+"""One module per DVC stage: read params.yaml, call the library, write artifacts. `python -m stages.NAME` runs one.
+
+run.py runs them in order where there is no DVC, with pipeline.py, which reads dvc.yaml, and compose.py, which reads conf/."""
 
 import os
 

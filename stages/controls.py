@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from sparsify import artifacts, checkpoint, data
+from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import magnitude, masks
 from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent, quality
@@ -44,6 +44,8 @@ def controls(params: Params) -> None:
             **reduction(size(dense, structure, example), size(network, structure, example)),
             "epochs": epochs,
             "seconds": round(time.perf_counter() - start, 1)}
+    if not distributed.first():
+        return
     artifacts.write_json(runtime.METRICS / "controls.json", {"controls": {**figures, **runtime.provenance(params.seed)}})
     for state in states.values():
         state.unlink(missing_ok=True)

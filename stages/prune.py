@@ -4,7 +4,7 @@ import time
 
 from torch import nn
 
-from sparsify import artifacts, checkpoint, data
+from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.convert import bake, log_alphas
 from sparsify.compaction import relevant
 from sparsify.compress import store
@@ -52,15 +52,19 @@ def prune(params: Params) -> None:
         rows += scan(cut_at, finer(irrelevance, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
         rows.sort(key=lambda row: -row["threshold"])
+    threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
     keep, weights = relevant(scores, threshold)
     small, report = remove(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
     masked = mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
     gap = largest_logit_gap(masked, small, dataset.test.images)
     accuracy_compact = accuracy_percent(small, dataset.test)
-    print(report)
+    if distributed.first():
+        print(report)
 
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
     curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
+    if not distributed.first():
+        return
 
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=networks.architecture(params, dataset))

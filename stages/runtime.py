@@ -10,16 +10,18 @@ from pathlib import Path
 
 import torch
 
+from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import params
+from stages import params, processes
 
 DATASET = Path("data/dataset.pt")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.pt") for name in ("baseline", "bayesian", "compact"))
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
+@processes.together
 def main(stage: Callable[[params.Params], None]) -> None:
     """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
     keep_freed_memory()
@@ -60,7 +62,8 @@ def provenance(seed: int) -> dict[str, str | int]:
     """What a figure depends on besides params.yaml; it stands beside the figures. bfloat16_hardware: whether it multiplies in that."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32",
-            "bfloat16_hardware": fast_dtype(device().type) is torch.bfloat16}
+            "bfloat16_hardware": fast_dtype(device().type) is torch.bfloat16,
+            **({"processes": distributed.count()} if distributed.active() else {})}
 
 
 def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import time
 
-from sparsify import artifacts, checkpoint, data
+from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import store
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.training import cross_entropy, fit
@@ -21,6 +21,8 @@ def train_baseline(params: Params) -> None:
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
                 state=state)
+    if not distributed.first():
+        return
 
     store.save(model, runtime.BASELINE, architecture=architecture)
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)

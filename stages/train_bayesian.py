@@ -4,7 +4,7 @@ import time
 
 from torch import nn
 
-from sparsify import artifacts, checkpoint, data
+from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.measure.accuracy import accuracy_percent, quality
@@ -36,6 +36,8 @@ def train_bayesian(params: Params) -> None:
                 after_step=lambda: update_priors(model),
                 lr_factors=dict.fromkeys(noise_parameters(model), params.bayesian.noise_lr_factor),
                 state=state)
+    if not distributed.first():
+        return
 
     networks.save_bayesian(runtime.BAYESIAN, model, architecture, params.prior, params.prune.inputs)
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)

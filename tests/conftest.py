@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from cpu_recorder import CpuRecorder
 from torch import nn
 
+from sparsify import capture
 from sparsify.bayes.priors import PriorSettings
 from sparsify.training import TrainSettings
 
@@ -14,6 +16,13 @@ torch.set_num_threads(1)  # the networks here are too small to share out
 PRIOR = PriorSettings(kind="log_uniform", beta=1.0, kl_weight="units", initial_alpha=0.1, indicator="weight", variance_floor=1e-6)
 TRAIN = TrainSettings(epochs=2, batch_size=8, optimizer="adamw", lr=1e-2, weight_decay=0.0, label_smoothing=0.0,
                       input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """`-m cuda` does not even import the files that do not speak of it: they may need what a GPU machine lacks."""
+    if config.option.markexpr == "cuda" and collection_path.name.startswith("test_") and "cuda" not in collection_path.read_text():
+        return True
+    return None
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +40,27 @@ def prior_settings():
 def train_settings():
     """train_settings(epochs=0) -> TrainSettings with that change"""
     return lambda **changes: dataclasses.replace(TRAIN, **changes)
+
+
+CUDA = pytest.param("cuda", marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")])
+
+
+@pytest.fixture(params=["cpu", CUDA])
+def cpu_or_cuda(request, monkeypatch):
+    """A device where training is captured, a CPU too, and sums have one order."""
+    if request.param == "cpu":
+        monkeypatch.setattr(capture, "recorder_for", lambda _: CpuRecorder())
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    capture._tell.cache_clear()
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def silence(monkeypatch):
+    """Whatever is drawn from a normal distribution is zero."""
+    monkeypatch.setattr(torch, "randn", lambda *size, **how: torch.zeros(*size, **how))
+    monkeypatch.setattr(torch, "randn_like", lambda like, **how: torch.zeros_like(like, **how))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from torch import nn
 
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
-from sparsify.checkpoint import save, seconds
+from sparsify.checkpoint import Keeper, seconds
 from sparsify.data import Split
 from sparsify.settings import InputError
 from sparsify.training import cross_entropy, fit
@@ -30,15 +30,15 @@ def interrupted_at(epoch):
     return evaluate
 
 
-def trained(settings, evaluate, state=None, kind=None, prior_settings=None):
+def trained(settings, evaluate, state=None, kind=None, prior_settings=None, **more):
     torch.manual_seed(3)
     model, after_step = network(), lambda: None
     if kind:
-        model, after_step = bayesianize(model, prior_settings(kind=kind), inputs=False), lambda: update_priors(model)
+        model, after_step = bayesianize(model, TRAIN.images[:2], prior_settings(kind=kind)), lambda: update_priors(model)
     loss = cross_entropy(model, settings)
     if kind:
         loss = negative_elbo(model, loss, 40, 0.1, 2.0)
-    curve = fit(model, TRAIN, loss, settings, evaluate, "test", after_step, state=state)
+    curve = fit(model, TRAIN, loss, settings, evaluate, "test", after_step, state=state, **more)
     return [{key: value for key, value in row.items() if key != "seconds"} for row in curve], model.state_dict()
 
 
@@ -57,10 +57,33 @@ def test_a_training_taken_up_again_equals_one_that_ran_through(tmp_path, train_s
         assert again[1].keys() == through[1].keys() and all(torch.equal(again[1][key], through[1][key]) for key in again[1])
 
 
+@pytest.mark.parametrize(("every_seconds", "seen"), [(0, [False, True, True, True]), (3600, [False] * 4)])
+def test_the_state_is_written_when_its_time_has_come_and_at_an_interruption(tmp_path, train_settings, every_seconds, seen):
+    state, there, evaluate = tmp_path / "state.pt", [], interrupted_at(4)
+
+    def watching():
+        there.append(state.exists())
+        return evaluate()
+    with pytest.raises(KeyboardInterrupt):
+        trained(train_settings(epochs=5), watching, state, save_every_seconds=every_seconds)
+    assert there == seen
+    assert [row["epoch"] for row in torch.load(state)["curve"]] == [1, 2, 3]
+
+
+def test_what_is_kept_does_not_change_with_the_training(tmp_path):
+    model, state = nn.Linear(2, 1), tmp_path / "state.pt"
+    with Keeper(state, {"model": model}, 3600) as keeper:
+        keeper.keep([])
+        kept = model.weight.detach().clone()
+        model.weight.data.zero_()
+    assert torch.equal(torch.load(state)["parts"]["model"]["weight"], kept)
+
+
 def test_seconds_are_those_of_the_epochs_so_far(tmp_path):
     state = tmp_path / "state.pt"
     assert seconds(state) == 0
-    save(state, {}, [{"epoch": 1, "seconds": 2.5}, {"epoch": 2, "seconds": 1.5}])
+    with Keeper(state, {}, 60) as keeper:
+        keeper.keep([{"epoch": 1, "seconds": 2.5}, {"epoch": 2, "seconds": 1.5}])
     assert seconds(state) == 4
 
 

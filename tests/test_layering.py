@@ -86,7 +86,9 @@ def test_stages_import_no_dvc(path):
     assert not [name for name in imports_of(path) for module in ("dvc", "dvclive") if within(name, module)]
 
 
-@pytest.mark.parametrize("lower", [("kl", "priors"), ("priors", "layers"), ("layers", "convert"), ("layers", "objective")])
+@pytest.mark.parametrize("lower", [
+    ("kl", "priors"), ("priors", "layers"), ("priors", "groups"), ("layers", "groups"), ("groups", "gates"), ("gates", "attach"),
+    ("coverage", "attach"), ("attach", "convert"), ("groups", "objective")])
 def test_formulas_know_nothing_of_layers(lower):
     below, above = lower
     assert not [name for name in imports_of(TOP / f"sparsify/bayes/{below}.py") if within(name, f"sparsify.bayes.{above}")]

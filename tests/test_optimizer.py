@@ -16,7 +16,7 @@ from sparsify.training import descend, make_optimizer
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_weight_decay_shrinks_weights_alone(train_settings, prior_settings, optimizer):
-    model = bayesianize(network(), prior_settings(kind="gaussian"), True)  # with noise on the first layer
+    model = bayesianize(network(), torch.zeros(2, 1, 3, 3), prior_settings(kind="gaussian"))  # with noise on the first layer
     with torch.no_grad():
         model[1].bias.fill_(1)
     before = copy.deepcopy(model)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from sparsify.bayes.costs import weight_costs
+from sparsify.bayes.costs import group_costs
 from sparsify.bayes.coverage import WeightTensors
 from sparsify.bayes.gates import Gate, GatedInput, Pass
 from sparsify.bayes.groups import Neurons, Weights
@@ -23,7 +23,7 @@ def attach_weights(twin: nn.Module, structure: Structure, chosen: Collection[str
     layers = {tensor: _layer(weights, tensor) for tensor in chosen}
     units = {tensor: layer.weight.shape[weights.neurons_lie_in(tensor)] for tensor, layer in layers.items()}
     members = {tensor: (units[tensor], {tensor: layer.weight.numel() // units[tensor]}) for tensor, layer in layers.items()}
-    costs = weight_costs(structure, twin, settings.kl_weight, members, weights.neurons_lie_in)
+    costs = group_costs(structure, twin, settings.kl_weight, members, weights.neurons_lie_in)
     for tensor, layer in layers.items():
         start_noise(layer, weights.neurons_lie_in(tensor), settings.initial_alpha)
         _hang(layer, "group", Weights(tensor, layer, settings, costs[tensor]))
@@ -35,7 +35,7 @@ def attach_neurons(twin: nn.Module, structure: Structure, chosen: Collection[str
     layers = {slot.tensor: _layer(weights, slot.tensor) for stream in streams for slot in stream.writers}
     members = {stream.name: (stream.size, {slot.tensor: layers[slot.tensor].weight.select(slot.dim, 0).numel() * slot.index.shape[1]
                                            for slot in stream.writers}) for stream in streams}
-    costs = weight_costs(structure, twin, settings.kl_weight, members, weights.neurons_lie_in)
+    costs = group_costs(structure, twin, settings.kl_weight, members, weights.neurons_lie_in)
     for tensor, layer in layers.items():
         start_noise(layer, weights.neurons_lie_in(tensor), settings.initial_alpha)
     for stream in streams:
@@ -55,9 +55,7 @@ def attach_gates(twin: nn.Module, structure: Structure, chosen: Collection[str],
             read.setdefault(slot.tensor, []).append((gate, slot))
     for tensor, parts in read.items():
         layer = _layer(weights, tensor)
-        gated = GatedInput(layer, [gate for gate, _ in parts], _gate_of_each_feature(layer, parts))
-        _hang(layer, "gated_input", gated)
-        gated.watch(layer)
+        _hang(layer, "gated_input", GatedInput(layer, [gate for gate, _ in parts], _gate_of_each_feature(layer, parts)))
     current.watch(twin)
 
 

@@ -18,9 +18,10 @@ from sparsify.bayes.layers import end_noise
 from sparsify.bayes.priors import KINDS, PriorSettings
 from sparsify.settings import InputError
 from sparsify.structure import Structure, analyse
+from sparsify.structure.export import Example
 
 
-def bayesianize(model: nn.Module, example: Tensor | tuple[Tensor, ...], prior: str | PriorSettings = "gate", *, inputs: bool = False,
+def bayesianize(model: nn.Module, example: Example, prior: str | PriorSettings = "gate", *, inputs: bool = False,
                 protect: Collection[str] = (), structure: Structure | None = None) -> nn.Module:
     """The Bayesian twin: a copy of `model`, of its class, on its device and in its mode, with noise and a prior; `model` is not changed.
 

@@ -61,7 +61,7 @@ class WeightTensors:
     """The weights that streams go through, by the names of their tensors."""
 
     def __init__(self, structure: Structure, model: nn.Module):
-        self._model = model
+        self._model, self._shapes = model, {name: tensor.shape for name, tensor in model.state_dict().items()}
         self._neurons_lie_in = {slot.tensor: slot.dim for stream in structure.streams.values() for slot in stream.writers}
         self.slots: dict[str, list[Slot]] = {}
         for stream in structure.streams.values():
@@ -76,7 +76,7 @@ class WeightTensors:
 
     def size(self, slot: Slot) -> int:
         """How many entries the slot's tensor has in its dimension, those of other streams too."""
-        return self._model.get_parameter(slot.tensor).shape[slot.dim]
+        return self._shapes[slot.tensor][slot.dim]
 
     def layer(self, tensor: str) -> Layer | str:
         """The layer whose own product is all that becomes of a weight, or why there is none."""
@@ -88,7 +88,7 @@ class WeightTensors:
         layer = as_layer(module)
         if layer is None or tensor != f"{name}.weight".removeprefix("."):
             return f"{name} is a {type(module).__name__}, which computes in its own way"
-        return f"{tensor} is the weight of several layers" if layer.weight in self._tied else layer
+        return f"{tensor} is the weight of several modules" if layer.weight in self._tied else layer
 
 
 def cover(structure: Structure, model: nn.Module, kind: str, inputs: bool, protect: Collection[str]) -> Coverage:
@@ -109,7 +109,7 @@ def cover(structure: Structure, model: nn.Module, kind: str, inputs: bool, prote
 def _weight_row(tensor: str, weights: WeightTensors, protect: Collection[str]) -> Row:
     layer, name = weights.layer(tensor), tensor.rpartition(".")[0]
     if isinstance(layer, str):
-        return Row(tensor, weights.size(weights.slots[tensor][0]), (name,), layer)
+        return Row(tensor, weights.size(weights.slots[tensor][0]), (name,), layer.removeprefix(f"{tensor} is "))
     units = layer.weight.shape[weights.neurons_lie_in(tensor)]
     return Row(tensor, units, (name,), "protected" if _inside(name, protect) else None)
 
@@ -128,9 +128,11 @@ def _inside(name: str, protect: Collection[str]) -> bool:
 
 def _no_gate(stream: Stream, weights: WeightTensors, inputs: bool) -> str | None:
     """Why a stream gets no gates."""
-    wanted_input = inputs and stream.fixed == INPUT
+    wanted_input = inputs and stream.fixed == INPUT and not stream.writers
     if stream.fixed is not None and not wanted_input:
         return stream.fixed
+    if product := next((other for other in stream.others if other.startswith("product")), None):
+        return f"a {product} reads it too, where no gate can stand"
     for slot in stream.readers:
         layer = weights.layer(slot.tensor)
         if isinstance(layer, str):

@@ -5,6 +5,7 @@ All take mean and log_var (O, J) and return the sum () in nats, d sum / d mean (
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +19,14 @@ ValueAndGradient = tuple[Tensor, Tensor, Tensor]
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, mean: Tensor, log_var: Tensor, function: Callable[[Tensor, Tensor], ValueAndGradient]) -> Tensor:
+    def forward(ctx: Any, mean: Tensor, log_var: Tensor, function: Callable[[Tensor, Tensor], ValueAndGradient]) -> Tensor:
         value, grad_mean, grad_log_var = function(mean, log_var)
         ctx.save_for_backward(grad_mean, grad_log_var)
         return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_mean, grad_log_var = ctx.saved_tensors
         return grad_mean.mul(grad), grad_log_var.mul(grad), None
 

@@ -5,6 +5,7 @@ from operator import add
 
 from torch import Tensor, nn
 
+from sparsify.bayes.gates import Gate, joins, joint_kl
 from sparsify.bayes.groups import Group, groups_of, not_bayesian
 from sparsify.training import Batch, LossFunction, Terms
 
@@ -19,7 +20,9 @@ def kl(twin: nn.Module) -> Tensor:
 def _kl(groups: list[Group]) -> Tensor:
     if not groups:
         raise not_bayesian()
-    return reduce(add, (group.kl() for group in groups))
+    gates = [group for group in groups if isinstance(group, Gate) and joins(group)]
+    others = [group.kl() for group in groups if not (isinstance(group, Gate) and joins(group))]
+    return reduce(add, [joint_kl(gates), *others] if gates else others)
 
 
 def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: float, warmup_epochs: float) -> LossFunction:
@@ -30,10 +33,17 @@ def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: 
     groups = groups_of(model)
 
     def loss(batch: Batch) -> Terms:
-        warmth = min(1.0, batch.epochs_done / warmup_epochs) if warmup_epochs else 1.0
         data_terms = data_loss(batch)
-        return data_terms | {"kl": warmth * beta * _kl(groups) / n_data}
+        return data_terms | {"kl": _warmth(batch.epochs_done, warmup_epochs) * beta * _kl(groups) / n_data}
     return loss
+
+
+def _warmth(epochs_done: float | Tensor, warmup_epochs: float) -> float | Tensor:
+    """From 0 to 1 over the warm-up, without asking a tensor what it holds: a captured step could not."""
+    if not warmup_epochs:
+        return 1.0
+    share = epochs_done / warmup_epochs
+    return share.clamp(max=1.0) if isinstance(share, Tensor) else min(1.0, share)
 
 
 def update_priors(twin: nn.Module) -> None:

@@ -99,6 +99,8 @@ class RowMixture(RowGaussian):
     Scales and shares are buffers, fitted by one EM step a training step; variances stay above a floor, else the narrow one collapses."""
 
     fitted = True
+    component_log_var: Tensor
+    log_share: Tensor
 
     def __init__(self, settings: "PriorSettings", mean: Tensor, log_var: Tensor):
         super().__init__(settings, mean, log_var)

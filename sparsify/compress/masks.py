@@ -54,7 +54,8 @@ def _checked(structure: Structure, name: str, units: Tensor) -> Tensor:
         raise InputError(f"keep names {name!r}, which is no stream; choose from {', '.join(structure.streams)}")
     stream = structure.streams[name]
     if units.dtype != torch.bool or units.shape != (stream.size,):
-        raise InputError(f"keep[{name!r}] is {units.dtype} of shape {tuple(units.shape)}; it has to be bool of shape ({stream.size},), True = kept")
+        raise InputError(f"keep[{name!r}] is {units.dtype} of shape {tuple(units.shape)}; it has to be bool of shape ({stream.size},), "
+                         "True = kept")
     if stream.fixed is not None and stream.writers and not units.all():
         raise InputError(f"keep[{name!r}] would take units away that have to stay: {stream.fixed}")
     return units.cpu()

@@ -19,7 +19,8 @@ Alive = dict[str, Tensor]  # by stream, (units,) bool
 
 
 def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None = None, *, weights: Mapping[str, Tensor] | None = None,
-           inputs: bool = False, protect: Collection[str] = (), multiple_of: int = 1, structure: Structure | None = None) -> tuple[nn.Module, Report]:
+           inputs: bool = False, protect: Collection[str] = (), multiple_of: int = 1,
+           structure: Structure | None = None) -> tuple[nn.Module, Report]:
     """A smaller copy of `model`, of its own class, with the logits of `mask(model, example, keep)`; and what was done.
 
     keep, weights, inputs: as `mask` takes them. Features of the network's input leave the linear layers that read them, by index.
@@ -42,7 +43,8 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
 
 
-def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, inputs: bool = False) -> nn.Module:
+def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *,
+          inputs: bool = False) -> nn.Module:
     """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
     masked, alive = silenced(model, structure, keep, weights, inputs)
     cut = plan(structure, masked, alive)
@@ -63,7 +65,7 @@ def guarded(structure: Structure, protect: Collection[str]) -> set[str]:
 
 
 def rounded(units: Tensor, multiple_of: int) -> Tensor:
-    """With so many of the dead units that a multiple stays, the first ones first; all, where there are not enough.  (n,) bool -> (n,) bool"""
+    """With so many of the dead units, the first ones first, that a multiple stays; all, where there are not enough.  (n,) -> (n,) bool"""
     wanted = min(len(units), -(-int(units.sum()) // multiple_of) * multiple_of)
     more = (~units).nonzero().flatten()[:wanted - int(units.sum())]
     units = units.clone()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from sparsify.structure import Structure
@@ -20,6 +19,7 @@ class Report:
     fixed: dict[str, str]  # by stream that cannot shrink: why
     parameters: tuple[int, int]  # before and after
     macs: tuple[int, int]  # by weights, of one example
+    zeros: int  # among the weights that are left
     gap: float  # the largest difference of the outputs from the masked network's, as a share of the largest
 
     @classmethod
@@ -31,7 +31,7 @@ class Report:
         fixed = {name: stream.fixed for name, stream in structure.streams.items() if stream.fixed is not None and stream.writers}
         count = [sum(parameter.numel() for parameter in network.parameters()) for network in (model, small)]
         macs = [_macs(network, structure) for network in (model, small)]
-        return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), gap)
+        return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), _zeros(small, structure), gap)
 
     def __str__(self) -> str:
         rows = [("units", "before", "after", ""), *((name, f"{size:,}", f"{self.after[name]:,}", self._note(name))
@@ -40,6 +40,7 @@ class Report:
         lines = [f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  {note}".rstrip() for name, before, after, note in rows]
         said = [f"{label}: {before:,} -> {after:,} ({before / max(1, after):.2f} times fewer)"
                 for label, (before, after) in (("parameters", self.parameters), ("multiply-accumulates by weights", self.macs))]
+        said += [f"single weights at zero among them: {self.zeros:,}"] if self.zeros else []
         proof = f"proof: the outputs differ from the masked network's by {self.gap:.1e} of the largest"
         nothing = "" if self.before.keys() - self.fixed.keys() else "nothing can be removed: " + "; ".join(
             f"{name}: {reason}" for name, reason in self.fixed.items())
@@ -59,3 +60,8 @@ def _macs(network: nn.Module, structure: Structure) -> int:
     return sum(uses * sizes[name] for name, uses in structure.uses.items() if name in sizes)
 
 
+
+
+def _zeros(network: nn.Module, structure: Structure) -> int:
+    state = network.state_dict()
+    return sum(int((state[name] == 0).sum()) for name in structure.uses if name in state)

@@ -63,7 +63,8 @@ def architecture_of(path: Path | str, content: Mapping[str, Any]) -> models.Arch
         raise FileError(f"{path} describes a network that is not known here ({error})") from None
 
 
-def load_state(path: Path | str, network: nn.Module, state: Mapping[str, torch.Tensor], content: Mapping[str, Any], given: nn.Module) -> None:
+def load_state(path: Path | str, network: nn.Module, state: Mapping[str, torch.Tensor], content: Mapping[str, Any],
+               given: nn.Module) -> None:
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError):

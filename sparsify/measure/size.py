@@ -50,7 +50,8 @@ def macs(network: nn.Module, example: Example) -> int:
     """Multiply-accumulates of one example's pass, by torch's own counter: of every product, also of two activations."""
     given = few(arguments(example), 1)
     first = next(network.parameters(), torch.zeros(()))
-    given = tuple(each.to(first.device, first.dtype) if isinstance(each, torch.Tensor) and each.is_floating_point() else each for each in given)
+    given = tuple(each.to(first.device, first.dtype) if isinstance(each, torch.Tensor) and each.is_floating_point() else each
+                  for each in given)
     n = next(len(each) for each in given if isinstance(each, torch.Tensor) and each.ndim)
     with evaluating(network), FlopCounterMode(display=False) as counter:
         network(*given)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsify.structure.units import along, nothing, tidy, varies
+from sparsify.structure.units import along, line, nothing, tidy, varies, varies_beside
 from sparsify.structure.walk import Labels, Part, Walk
 
 Lines = tuple[str, int, Tensor]  # a tensor, its dimension, and the nodes of what stands there
@@ -17,11 +17,7 @@ def lines(walk: Walk, weight: Part, dim: int) -> Lines | None:
     shape = walk.tensors[weight.name].shape
     if weight.position is None:
         return weight.name, dim, walk.entries(weight.name, dim)
-    position = weight.position
-    for other in range(position.ndim):
-        if other != dim:
-            position = position.select(other, 0).unsqueeze(other)
-    places = torch.unravel_index(position.reshape(-1), shape)
+    places = torch.unravel_index(line(weight.position, dim), shape)
     moving = [each for each, place in enumerate(places) if len(place.unique()) > 1]
     if not moving and len(shape) == weight.position.ndim:
         moving = [dim]
@@ -45,7 +41,7 @@ def by_weight(walk: Walk, x: Any, weight: Any, bias: Any, axis: int, row_dim: in
         reason = f"nn.MultiheadAttention fixes its widths ({name.rpartition('.')[0]})"
         walk.freeze((Labels(labels), Labels(row)), reason)
     axis %= labels.ndim
-    elsewhere = [dim for dim in range(labels.ndim) if dim != axis and varies(labels, dim)]
+    elsewhere = varies_beside(labels, axis)
     if elsewhere and not walk.units.all_frozen(labels):
         if not varies(labels, axis):  # a product along places: every unit by itself
             walk.units.freeze(torch.cat([row, column]), f"acts on places, not on units ({walk.where()})")
@@ -54,10 +50,7 @@ def by_weight(walk: Walk, x: Any, weight: Any, bias: Any, axis: int, row_dim: in
     if elsewhere:
         walk.units.freeze(column, f"reads places of many units ({walk.where()})")
     else:
-        one = labels
-        for dim in range(labels.ndim):
-            one = one if dim == axis else one.narrow(dim, 0, 1)
-        walk.tie_or_freeze(one.reshape(-1), column, f"read beside what is no unit ({walk.where()})")
+        walk.tie_or_freeze(line(labels, axis), column, f"read beside what is no unit ({walk.where()})")
     if bias is not None:
         walk.tie_or_freeze(walk.labels(bias).reshape(-1).expand(row.shape), row, f"its bias is computed ({walk.where()})")
     return Labels(along(row, out_axis % len(shape), shape))
@@ -146,14 +139,10 @@ def _convolution(walk: Walk, x: Any, weight: Any, bias: Any, groups: int, transp
     row_dim, column_dim = (1, 0) if transposed else (0, 1)
     if groups == 1:
         return by_weight(walk, x, weight, bias, axis, row_dim, column_dim, axis)
-    if not isinstance(weight, Part) or weight.position is not None or any(varies(labels, dim) for dim in range(labels.ndim) if dim != axis):
+    if not isinstance(weight, Part) or weight.position is not None or varies_beside(labels, axis):
         walk.freeze((Labels(labels), bias), f"a grouped convolution of what is no plain weight or no plain units ({walk.where()})")
         return Labels(nothing(shape))
-    name = weight.name
-    read = labels
-    for dim in range(labels.ndim):
-        read = read if dim == axis else read.narrow(dim, 0, 1)
-    read, n_out = read.reshape(-1), shape[axis]
+    name, read, n_out = weight.name, line(labels, axis), shape[axis]
     walk.uses_weight(name, axis)
     first = walk.entries(name, 0)
     walk.written[name, 0] = None
@@ -203,6 +192,7 @@ def weight_norm(walk: Walk, direction: Any, length: Any, dim: int = 0) -> Any:
     return Labels(nothing(walk.shape()))
 
 
-RULES: dict[str, Callable[..., Any]] = {"linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "scaled_dot_product_attention": attention,
-         **{f"conv{n}d": convolution for n in (1, 2, 3)}, **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},
-         "conv_transpose2d": transposed, "convolution": general, "_convolution": general, "embedding": embedding, "_weight_norm": weight_norm}
+RULES: dict[str, Callable[..., Any]] = {
+    "linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "scaled_dot_product_attention": attention,
+    **{f"conv{n}d": convolution for n in (1, 2, 3)}, **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},
+    "convolution": general, "_convolution": general, "embedding": embedding, "_weight_norm": weight_norm}

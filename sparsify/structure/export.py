@@ -45,7 +45,7 @@ def few(given: tuple[Any, ...], count: int = 2) -> tuple[Any, ...]:
 
 
 def export(model: nn.Module, example: Example) -> tuple[torch.export.ExportedProgram, tuple[Any, ...]]:
-    """The network in evaluation as a graph, and what it was called with. Raises InputError, which names the line, if it cannot be followed."""
+    """The network in evaluation as a graph, and what it was called with. Raises InputError, which names the line, where there is none."""
     given = arguments(example)
     tries = [few(given), given] if few(given) is not given else [given]
     with evaluating(model), torch.no_grad():

@@ -10,10 +10,11 @@ from sparsify.structure.units import NO_UNIT, nothing, tidy, varies
 from sparsify.structure.walk import Labels, Part, Walk, flat
 
 # Movements that copy; those that are views torch itself knows.
-COPIES = ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "roll", "flip", "repeat", "repeat_interleave", "tile", "pixel_shuffle",
-          "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "rot90", "tril", "triu", "reshape", "flatten", "_unsafe_view",
-          "unflatten", "unfold_copy", "broadcast_tensors", "meshgrid", "split", "split_with_sizes", "chunk", "tensor_split", "slice_scatter",
-          "select_scatter", "cat_copy", "view_copy", "permute_copy", "numpy_T", "atleast_1d", "atleast_2d", "atleast_3d", "im2col")
+COPIES = (
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "roll", "flip", "repeat", "repeat_interleave", "tile", "pixel_shuffle",
+    "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "rot90", "tril", "triu", "reshape", "flatten", "_unsafe_view",
+    "unflatten", "broadcast_tensors", "meshgrid", "split", "split_with_sizes", "chunk", "tensor_split", "slice_scatter", "select_scatter",
+    "numpy_T", "atleast_1d", "atleast_2d", "atleast_3d", "im2col")
 
 
 def moved(walk: Walk, *args: Any, **kwargs: Any) -> Any:
@@ -100,11 +101,10 @@ def _local(n_spatial: int | None) -> Callable[..., Any]:
     return rule
 
 
-POOLS = {f"{kind}_pool{n}d": _local(n) for n in (1, 2, 3)
+POOLS = {f"{kind}_pool{n}d{more}": _local(n) for n in (1, 2, 3) for more in ("", "_with_indices")
          for kind in ("max", "avg", "adaptive_avg", "adaptive_max", "_adaptive_avg", "lp", "fractional_max")}
-POOLS |= {f"max_pool{n}d_with_indices": _local(n) for n in (1, 2, 3)}
-INTERPOLATIONS = dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_linear1d",
-                                "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "grid_sampler", "grid_sampler_2d"),
-                               _local(None))
+INTERPOLATIONS = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_linear1d",
+                  "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "grid_sampler", "grid_sampler_2d")
 RULES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(COPIES, moved), "index": picked, "index_select": picked, "constant_pad_nd": padded, "pad": padded, **POOLS, **INTERPOLATIONS}
+    **dict.fromkeys(COPIES, moved), "index": picked, "index_select": picked, "constant_pad_nd": padded, "pad": padded,
+    **POOLS, **dict.fromkeys(INTERPOLATIONS, _local(None))}

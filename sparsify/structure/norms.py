@@ -5,26 +5,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sparsify.structure.units import varies
+from sparsify.structure.units import line, varies, varies_beside
 from sparsify.structure.walk import Labels, Walk
 
 
 def unit_by_unit(walk: Walk, x: Any, weight: Any, bias: Any, mean: Any, var: Any, *args: Any) -> Any:
     """BatchNorm, and InstanceNorm, whose statistics are of one unit's places.  (N, C, ...)"""
     labels = walk.labels(x)
-    for vector in (weight, bias, mean, var):
-        if vector is not None:
-            walk.tie_or_freeze(_channels(walk, labels), walk.labels(vector).reshape(-1), f"normalised with what is no unit ({walk.where()})")
+    _tie_vectors(walk, _channels(walk, labels), weight, bias, mean, var)
     return Labels(walk.units.find(labels))
+
+
+def _tie_vectors(walk: Walk, labels: Tensor, *vectors: Any) -> None:
+    for vector in vectors:
+        if vector is not None:
+            walk.tie_or_freeze(labels, walk.labels(vector).reshape(-1), f"normalised with what is no unit ({walk.where()})")
 
 
 def _channels(walk: Walk, labels: Tensor) -> Tensor:
     """The labels along dimension 1; a stream whose places have several units stays.  (N, C, ...) -> (C,)"""
-    if any(varies(labels, dim) for dim in range(labels.ndim) if dim != 1):
+    if varies_beside(labels, 1):
         walk.freeze(Labels(labels), f"normalised over places of different units ({walk.where()})")
-    for dim in range(labels.ndim):
-        labels = labels if dim == 1 else labels.narrow(dim, 0, 1)
-    return labels.reshape(-1)
+    return line(labels, 1)
 
 
 def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -37,32 +39,23 @@ def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = No
     if any(varies(labels, dim) for dim in over):
         path, _ = walk.layer()
         module = walk.model.get_submodule(path)
-        if len(normalized_shape) == 1 and type(module) in (nn.LayerNorm, nn.RMSNorm) and not _mixed(labels):
+        if len(normalized_shape) == 1 and type(module) in (nn.LayerNorm, nn.RMSNorm) and not varies_beside(labels, -1):
             walk.norms[path] = normalized_shape[0]
             walk.read_by_other(labels, name)
         else:
             walk.freeze(Labels(labels), f"{name} takes statistics over its units ({walk.where()})")
-    for vector in (weight, bias):
-        if vector is not None and len(normalized_shape) == 1:
-            last = labels
-            for dim in range(labels.ndim - 1):
-                last = last.narrow(dim, 0, 1)
-            walk.tie_or_freeze(last.reshape(-1), walk.labels(vector).reshape(-1), f"normalised with what is no unit ({walk.where()})")
+    if len(normalized_shape) == 1:
+        _tie_vectors(walk, line(labels, -1), weight, bias)
     return Labels(walk.units.find(labels))
-
-
-def _mixed(labels: Tensor) -> bool:
-    return any(varies(labels, dim) for dim in range(labels.ndim - 1))
 
 
 def group_norm(walk: Walk, x: Any, groups: int, weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
     labels = walk.labels(x)
     walk.freeze(Labels(labels), f"group_norm takes statistics over its units ({walk.where()})")
-    for vector in (weight, bias):
-        if vector is not None:
-            walk.tie_or_freeze(_channels(walk, labels), walk.labels(vector).reshape(-1), f"normalised with what is no unit ({walk.where()})")
+    _tie_vectors(walk, _channels(walk, labels), weight, bias)
     return Labels(labels)
 
 
-RULES: dict[str, Callable[..., Any]] = {"batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
-         "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": layer_norm, "group_norm": group_norm}
+RULES: dict[str, Callable[..., Any]] = {
+    "batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
+    "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": layer_norm, "group_norm": group_norm}

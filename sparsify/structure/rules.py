@@ -19,9 +19,11 @@ POINTWISE = {"dropout", "feature_dropout", "alpha_dropout", "to", "_to_copy", "c
              "lift_fresh_copy", "type_as", "selu", "celu", "elu", "leaky_relu", "true_divide", "subtract", "multiply", "divide", "float",
              "_safe_softplus", "rrelu", "mish", "hardswish", "hardsigmoid", "silu", "square", "clamp", "clip", "where", "masked_fill",
              "softplus", "logsigmoid", "log_sigmoid", "threshold", "nan_to_num", "positive", "conj", "resolve_conj", "bernoulli"}
-REDUCTIONS = {"mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "norm", "linalg_vector_norm", "all", "any", "median", "max", "min"}
+REDUCTIONS = {"mean", "sum", "amax", "amin", "prod", "var", "std", "logsumexp", "norm", "linalg_vector_norm", "all", "any", "median", "max",
+              "min"}
 OVER_ONE_DIMENSION = {"softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum", "logcumsumexp", "cumprod", "sort", "topk", "argsort"}
-SAME_UNITS = {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+SAME_UNITS = {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full",
+              "new_empty"}
 IGNORED = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size", "_assert_async"}
 
 

@@ -62,6 +62,16 @@ def varies(labels: Tensor, dim: int) -> bool:
     return labels.shape[dim] > 1 and labels.stride(dim) != 0
 
 
+def varies_beside(labels: Tensor, dim: int) -> bool:
+    """Whether it names several units along any other dimension."""
+    return any(varies(labels, each) for each in range(labels.ndim) if each != dim % labels.ndim)
+
+
+def line(labels: Tensor, dim: int) -> Tensor:
+    """The labels along `dim`, at the first place of every other dimension.  (*, n, *) -> (n,)"""
+    return labels[tuple(slice(None) if each == dim % labels.ndim else 0 for each in range(labels.ndim))]
+
+
 def core(labels: Tensor) -> Tensor:
     """The same with one element in place of every expanded dimension: (N, C, H, W) -> (1, C, 1, 1) as a rule."""
     for dim in range(labels.ndim):

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from sparsify.bayes.convert import bayesianize
-from sparsify.bayes.objective import negative_elbo, update_priors
+from sparsify.bayes.convert import bayesianize, coverage, log_alphas
+from sparsify.bayes.objective import kl, negative_elbo, update_priors
+from sparsify.settings import InputError
 from sparsify.training import Batch, cross_entropy
 
 IMAGES, LABELS = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -17,7 +18,7 @@ BATCH = Batch(IMAGES, LABELS, torch.arange(6), epochs_done=0.0)
 @pytest.fixture
 def model(prior_settings):
     plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
-    return bayesianize(plain, prior_settings(kind="ard"), True).eval()  # without noise
+    return bayesianize(plain, IMAGES, prior_settings(kind="ard", kl_weight="weights")).eval()  # without noise
 
 
 @pytest.fixture
@@ -39,10 +40,10 @@ def test_terms_are_nll_and_kl_per_example(model, elbo, n_data, beta, smoothing):
     terms = elbo(model, n_data, beta, smoothing=smoothing)(BATCH)
     logp = model(IMAGES).log_softmax(1)
     nll = -((1 - smoothing) * logp[range(6), LABELS] + smoothing * logp.mean(1)).mean()
-    kl = beta * (ard_kl(model[0]) + ard_kl(model[2])) / n_data
+    expected = beta * (ard_kl(model[0]) + ard_kl(model[2])) / n_data
     assert terms.keys() == {"nll", "kl"}
     torch.testing.assert_close(terms["nll"], nll)
-    torch.testing.assert_close(terms["kl"], kl, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(terms["kl"], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("epochs_done", "warmth"), [(0.0, 0.0), (1.0, 0.25), (3.5, 0.875), (4.0, 1.0), (99.0, 1.0)])
@@ -54,7 +55,7 @@ def test_the_kl_warms_up_linearly(model, elbo, epochs_done, warmth):
 
 
 def test_training_nll_is_the_mean_over_the_posteriors_weights(prior_settings, elbo):
-    model = bayesianize(nn.Sequential(nn.Linear(4, 3)), prior_settings(kind="ard", initial_alpha=1.0), True).train()
+    model = bayesianize(nn.Sequential(nn.Linear(4, 3)), IMAGES, prior_settings(kind="ard", initial_alpha=1.0)).train()
     layer, labels = model[0], LABELS.repeat(20_000)
     with torch.no_grad():
         found = elbo(model, 10, 1.0)(BATCH._replace(images=IMAGES.repeat(20_000, 1), labels=labels))["nll"]
@@ -71,10 +72,17 @@ def test_other_data_terms_stand_beside_the_kl_as_they_are(model, elbo):
 
 def test_update_priors_takes_one_em_step_in_every_layer(prior_settings):
     plain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
-    model, reference = (bayesianize(plain, prior_settings(kind="mixture"), True) for _ in range(2))
+    model, reference = (bayesianize(plain, IMAGES, prior_settings(kind="mixture")) for _ in range(2))
     update_priors(model)
     for index in (0, 2):
-        before = reference[index].prior.component_log_var.clone()
-        reference[index].prior.update(reference[index].weight, reference[index].log_var)
-        assert torch.equal(model[index].prior.component_log_var, reference[index].prior.component_log_var)
-        assert not torch.equal(before, reference[index].prior.component_log_var)
+        prior = reference[index].group.prior
+        before = prior.component_log_var.clone()
+        prior.update(reference[index].weight, reference[index].log_var)
+        assert torch.equal(model[index].group.prior.component_log_var, prior.component_log_var)
+        assert not torch.equal(before, prior.component_log_var)
+
+
+@pytest.mark.parametrize("ask", [kl, log_alphas, coverage])
+def test_a_network_without_a_prior_is_told_where_to_get_one(ask):
+    with pytest.raises(InputError, match="bayesianize"):
+        ask(nn.Sequential(nn.Linear(4, 3)))

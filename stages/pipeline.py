@@ -1,0 +1,130 @@
+"""dvc.yaml read without DVC: what each stage is made of, whether it is done, and the note that says so.
+
+The note, a file run.yaml, has for every stage that ran its command, the sha256 of its dependencies and outputs, and its parameters.
+A stage is done if all of that is the same now."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsify.settings import InputError
+
+KNOWN = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    cmd: str
+    deps: tuple[str, ...]
+    params: tuple[str, ...]  # dotted keys of params.yaml
+    reports: tuple[str, ...]  # its metrics and plots
+    outs: tuple[str, ...]  # all that it writes, the reports among them
+
+
+def stages(path: Path = Path("dvc.yaml")) -> dict[str, Stage]:
+    """By name, in an order in which each stands behind those whose outputs it reads. Raises InputError."""
+    try:
+        content = yaml.safe_load(path.read_text())["stages"]
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
+    found = {name: _stage(name, entry) for name, entry in content.items()}
+    return {name: found[name] for name in _upstream(found, found)}
+
+
+def needed(all_stages: Mapping[str, Stage], names: Iterable[str]) -> list[Stage]:
+    """The stages of these names, and those that they read from, in order. Raises InputError for a name that is none."""
+    for name in names:
+        if name not in all_stages:
+            raise InputError(f"{name} is not a stage; choose from {', '.join(all_stages)}")
+    wanted = _upstream(all_stages, names)
+    return [stage for name, stage in all_stages.items() if name in wanted]
+
+
+def entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the note says of a stage that has just run, or would say now. Raises InputError for a key or dependency that is missing."""
+    for path in stage.deps:
+        if not Path(path).exists():
+            raise InputError(f"{path}, which the stage {stage.name} reads, does not exist")
+    return {"cmd": stage.cmd, "deps": {path: digest(Path(path)) for path in stage.deps},
+            "params": {"params.yaml": {key: _at(params, key, stage.name) for key in stage.params}},
+            "outs": {path: digest(Path(path)) for path in stage.outs if Path(path).exists()}}
+
+
+def done(stage: Stage, params: Mapping[str, Any], note: Mapping[str, Any]) -> bool:
+    noted = note["stages"].get(stage.name)
+    return (noted is not None and set(noted["outs"]) == set(stage.outs) and all(Path(path).exists() for path in stage.deps)
+            and noted == entry(stage, params))
+
+
+def read_note(path: Path) -> dict[str, Any]:
+    """An empty note if there is none."""
+    return yaml.safe_load(path.read_text()) if path.is_file() else {"stages": {}}
+
+
+def digest(path: Path) -> str:
+    """Of a file, or of the names and contents of all files in a folder but compiled ones."""
+    if path.is_file():
+        return _file_digest(path, path.stat().st_size, path.stat().st_mtime_ns)
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc":
+            total.update(f"{file.relative_to(path)}\n{digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+@cache
+def _file_digest(path: Path, size: int, changed: int) -> str:
+    """Size and time stand for the content while one program runs: a data set is read once, not once a stage."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stage(name: str, content: Mapping[str, Any]) -> Stage:
+    unknown = set(content) - KNOWN
+    if unknown or not isinstance(content.get("cmd"), str):
+        raise InputError(f"the stage {name} of dvc.yaml needs DVC: it has {', '.join(sorted(unknown)) or 'no single cmd'}; "
+                         f"without DVC only {', '.join(sorted(KNOWN))} are understood")
+    lists = {kind: tuple(_path(item) for item in content.get(kind, ())) for kind in KNOWN - {"cmd", "desc"}}
+    reports = lists["metrics"] + lists["plots"]
+    return Stage(name, content["cmd"], lists["deps"], lists["params"], reports, lists["outs"] + reports)
+
+
+def _path(item: str | Mapping[str, Any]) -> str:
+    return item if isinstance(item, str) else next(iter(item))  # {path: options}
+
+
+def _upstream(all_stages: Mapping[str, Stage], names: Iterable[str]) -> list[str]:
+    """The names and all that they read from, those first."""
+    writer = {path: stage.name for stage in all_stages.values() for path in stage.outs}
+    order: list[str] = []
+    open_names: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in open_names:
+            raise InputError(f"dvc.yaml goes in a circle at the stage {name}")
+        if name not in order:
+            open_names.add(name)
+            for dep in all_stages[name].deps:
+                if dep in writer:
+                    visit(writer[dep])
+            open_names.discard(name)
+            order.append(name)
+
+    for name in names:
+        visit(name)
+    return order
+
+
+def _at(params: Mapping[str, Any], key: str, stage: str) -> Any:
+    value: Any = params
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise InputError(f"params.yaml has no {key}, which the stage {stage} reads")
+        value = value[part]
+    return value
