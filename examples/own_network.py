@@ -18,7 +18,7 @@ import sparsify
 from sparsify import datasets
 
 N_VALIDATION, BATCH, LR = 1000, 64, 5e-3
-BETA = 0.06  # weight of the KL: more of it, fewer channels
+BETA = 0.045  # weight of the KL: more of it, fewer channels
 THRESHOLD = 0.0  # of log alpha: a channel whose noise is larger than its signal goes
 
 
