@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -79,7 +79,12 @@ class Recorder:
         except Exception:
             generator.graphsafe_set_state(spare)  # the one of a broken capture refuses to draw ever again
             raise
-        return graph.replay
+        return partial(_replayed, graph, run)
+
+
+def _replayed(graph: torch.cuda.CUDAGraph, kept: Run) -> None:
+    """kept: what the graph was made of, as the graph does not keep the tensors that it reads and writes."""
+    graph.replay()
 
 
 def recorder_for(device: torch.device) -> Recorder | None:
