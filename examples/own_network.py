@@ -17,8 +17,7 @@ from torch import Tensor, nn
 import sparsify
 from sparsify import datasets
 
-N_VALIDATION, BATCH, LR = 1000, 64, 5e-3
-BETA = 0.045  # weight of the KL: more of it, fewer channels
+N_VALIDATION, BATCH, LR = 1000, 64, 1e-2
 THRESHOLD = 0.0  # of log alpha: a channel whose noise is larger than its signal goes
 
 
@@ -73,8 +72,8 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     return 100 * (network(images).argmax(1) == labels).double().mean().item()
 
 
-def main(epochs: list[int], out: Path) -> None:
-    """epochs: of the dense network, of its Bayesian twin, and of the small one. out: the file of the small one"""
+def main(epochs: list[int], beta: float, out: Path) -> None:
+    """epochs: of the dense network, of its Bayesian twin, and of the small one. beta: weight of the KL. out: the small one's file"""
     torch.manual_seed(0)
     learning, testing = datasets.fetch("mnist-5k", mirror=None, seed=0)
     images, labels, test_images = learning.images / 255, learning.labels, testing.images / 255
@@ -87,7 +86,7 @@ def main(epochs: list[int], out: Path) -> None:
     print(f"dense: {accuracy(dense, *validation):.1f} % of the validation digits")
 
     twin = sparsify.bayesianize(dense, example, sparsify.PriorSettings(kind="gate", kl_weight="weights"))
-    train(twin, images, labels, epochs[1], lambda: BETA * sparsify.kl(twin) / len(images), lambda: sparsify.update_priors(twin))
+    train(twin, images, labels, epochs[1], lambda: beta * sparsify.kl(twin) / len(images), lambda: sparsify.update_priors(twin))
     print(f"Bayesian twin: {accuracy(twin, *validation):.1f} %")
 
     small, report = sparsify.compact(twin, example, THRESHOLD)
@@ -107,8 +106,9 @@ def main(epochs: list[int], out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="From a residual network of your own to a small one, saved and loaded.")
-    parser.add_argument("--epochs", type=int, nargs=3, default=[8, 12, 8], help="of the dense network, its Bayesian twin, the small one")
+    parser.add_argument("--epochs", type=int, nargs=3, default=[6, 8, 6], help="of the dense network, its Bayesian twin, the small one")
+    parser.add_argument("--beta", type=float, default=0.03, help="weight of the KL: more of it, fewer channels")
     parser.add_argument("--out", type=Path, default=Path("scratch/own_network.pt"), help="where the small network is saved")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    main(arguments.epochs, arguments.out)
+    main(arguments.epochs, arguments.beta, arguments.out)
