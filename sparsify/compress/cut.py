@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from sparsify.compress.exact import NarrowLayerNorm, PickingLinear, narrow_rms_norm
+from sparsify.compress.exact import NarrowLayerNorm, NarrowRMSNorm, PickingLinear
 from sparsify.structure import Structure
 
 _NOTE = "sparsify_cut"  # the attribute of a small network that says what stayed; `copy.deepcopy` takes it along
@@ -72,14 +72,14 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
             part = part.index_select(dim, index.to(part.device))
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
-    for path in dict.fromkeys(name.rpartition(".")[0] for name in cut.keep):
+    for path in dict.fromkeys(path for name in cut.keep for path in _above(name)):
         _refit(small.get_submodule(path))
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)
         if isinstance(norm, nn.LayerNorm):
             _replace(small, norm, NarrowLayerNorm(norm, width))
         elif isinstance(norm, nn.RMSNorm):
-            _replace(small, norm, narrow_rms_norm(norm, width))
+            _replace(small, norm, NarrowRMSNorm(norm, width))
     for path, index in cut.picks.items():
         linear = small.get_submodule(path)
         if isinstance(linear, nn.Linear):
@@ -95,6 +95,12 @@ def _after(first: Cut, second: Cut) -> Cut:
         own = keep.setdefault(tensor, {})
         own |= {dim: own[dim][index] if dim in own else index for dim, index in dims.items()}
     return Cut(keep, second.norms | first.norms, first.picks | second.picks)
+
+
+def _above(tensor: str) -> list[str]:
+    """Every module that a tensor lies in, by path: a parametrised weight lies below the layer that it is the weight of."""
+    parts = tensor.split(".")[:-1]
+    return [".".join(parts[:length]) for length in range(len(parts) + 1)]
 
 
 def _refit(module: nn.Module) -> None:

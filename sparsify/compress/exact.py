@@ -28,15 +28,24 @@ class NarrowLayerNorm(nn.LayerNorm):
         return f"{super().extra_repr()}, full={self.full}"
 
 
-def narrow_rms_norm(norm: nn.RMSNorm, full: int) -> nn.RMSNorm:
-    """The RMSNorm of k units that gives what `norm`, already cut to them, gave when `full` units of which the rest is zero came in.
+class NarrowRMSNorm(nn.RMSNorm):
+    """RMSNorm over `full` units of which only some are here; the others are zero.  (*, k) -> (*, k)
 
-    The mean of squares over k is d / k times that over d: so eps times d / k, and the weight times sqrt(d / k)."""
-    kept = norm.weight.shape[0]
-    eps = torch.finfo(norm.weight.dtype).eps if norm.eps is None else norm.eps
-    narrow = nn.RMSNorm(kept, eps * full / kept, device=norm.weight.device, dtype=norm.weight.dtype)
-    narrow.weight = nn.Parameter(norm.weight.detach() * (full / kept) ** 0.5, norm.weight.requires_grad)
-    return narrow.train(norm.training)
+    The mean of squares over k units is d / k times that over d: so eps times d / k, and the result times sqrt(d / k)."""
+
+    def __init__(self, norm: nn.RMSNorm, full: int):
+        nn.Module.__init__(self)
+        self.normalized_shape, self.eps, self.elementwise_affine = tuple(norm.weight.shape), norm.eps, norm.elementwise_affine
+        self.weight, self.full = norm.weight, full
+        self.training = norm.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        more = self.full / x.shape[-1]
+        eps = torch.finfo(x.dtype).eps if self.eps is None else self.eps
+        return F.rms_norm(x, self.normalized_shape, self.weight, eps * more) * more ** 0.5
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, full={self.full}"
 
 
 class PickingLinear(nn.Linear):

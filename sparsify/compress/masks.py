@@ -83,12 +83,12 @@ def _checked(structure: Structure, name: str, units: Tensor) -> Tensor:
 
 
 def _silence(tensors: Mapping[str, Tensor], stream: Stream, dead: Tensor) -> None:
-    """Everything of the dead units to zero; a variance stays, as what it divides is zero."""
+    """Everything of the dead units to zero; what is divided by stays, as what it divides is zero."""
     if not dead.any():
         return
     for slot in stream.slots:
         tensor = tensors[slot.tensor]
-        if not slot.tensor.endswith("running_var"):
+        if slot.zeroed:
             alive = torch.ones(tensor.shape[slot.dim], dtype=tensor.dtype)
             alive[slot.index[dead].reshape(-1)] = 0
             tensor.mul_(_along(alive.to(tensor.device), slot.dim, tensor.ndim))  # by zero: much faster than filling by index

@@ -28,7 +28,7 @@ class Report:
         before = {name: stream.size for name, stream in structure.streams.items()}
         after = {name: int(cut[name].sum()) if name in cut else size for name, size in before.items()}
         after |= {name: int(alive[name].sum()) for name, stream in structure.streams.items() if not stream.writers}
-        fixed = {name: stream.fixed for name, stream in structure.streams.items() if stream.fixed is not None and stream.writers}
+        fixed = {name: stream.fixed for name, stream in structure.streams.items() if stream.fixed is not None}
         count = [sum(parameter.numel() for parameter in network.parameters()) for network in (model, small)]
         macs = [_macs(network, structure) for network in (model, small)]
         return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), _zeros(small, structure), gap)
@@ -42,14 +42,13 @@ class Report:
                 for label, (before, after) in (("parameters", self.parameters), ("multiply-accumulates by weights", self.macs))]
         said += [f"single weights at zero among them: {self.zeros:,}"] if self.zeros else []
         proof = f"proof: the outputs differ from the masked network's by {self.gap:.1e} of the largest"
-        nothing = "" if self.before.keys() - self.fixed.keys() else "nothing can be removed: " + "; ".join(
-            f"{name}: {reason}" for name, reason in self.fixed.items())
-        return "\n".join([*lines, *said, proof, *([nothing] if nothing else [])])
+        said += ["nothing can be removed: no stream of it can shrink"] if self.before.keys() == self.fixed.keys() else []
+        return "\n".join([*lines, *said, proof])
 
     def _note(self, name: str) -> str:
         if name in self.kept:
             return f"kept: {self.kept[name]}"
-        if name in self.fixed:
+        if name in self.fixed and self.after[name] == self.before[name]:
             return f"fixed: {self.fixed[name]}"
         silent = self.after[name] - int(self.alive[name].sum())
         return f"{silent} of them silent" if silent > 0 else ""

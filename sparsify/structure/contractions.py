@@ -139,9 +139,12 @@ def _convolution(walk: Walk, x: Any, weight: Any, bias: Any, groups: int, transp
     row_dim, column_dim = (1, 0) if transposed else (0, 1)
     if groups == 1:
         return by_weight(walk, x, weight, bias, axis, row_dim, column_dim, axis)
-    if not isinstance(weight, Part) or weight.position is not None or varies_beside(labels, axis):
-        walk.freeze((Labels(labels), bias), f"a grouped convolution of what is no plain weight or no plain units ({walk.where()})")
+    if not isinstance(weight, Part) or weight.position is not None:
+        walk.freeze((Labels(labels), bias), f"a grouped convolution by a weight that is computed ({walk.where()})")
         return Labels(nothing(shape))
+    if varies_beside(labels, axis):
+        walk.freeze(Labels(labels), f"units and places are mixed where {walk.where()} reads them")
+        labels = nothing(labels.shape)
     name, read, n_out = weight.name, line(labels, axis), shape[axis]
     walk.uses_weight(name, axis)
     first = walk.entries(name, 0)
@@ -187,6 +190,7 @@ def weight_norm(walk: Walk, direction: Any, length: Any, dim: int = 0) -> Any:
     """v g / |v|, a norm a row: zeros add nothing to it, so that rows and columns leave as those of a plain weight do."""
     if isinstance(direction, Part) and isinstance(length, Part) and direction.position is None and length.position is None:
         walk.units.tie(walk.entries(direction.name, dim), walk.entries(length.name, dim))
+        walk.divisors[direction.name, dim] = None
         return direction
     walk.freeze((direction, length), f"a weight that is computed ({walk.where()})")
     return Labels(nothing(walk.shape()))

@@ -22,14 +22,14 @@ Example = Tensor | tuple[Any, ...]
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation, and afterwards as it was."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
+def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
+    """Every module in evaluation (or in training), and afterwards as it was."""
+    before = {module: module.training for module in model.modules()}
+    model.train(training)
     try:
         yield
     finally:
-        for module, was in training.items():
+        for module, was in before.items():
             module.training = was
 
 
@@ -53,16 +53,17 @@ def few(given: tuple[Any, ...], count: int = 2) -> tuple[Any, ...]:
     return tuple(each[:count] if isinstance(each, Tensor) else each for each in given)
 
 
-def export(model: nn.Module, example: Example) -> tuple[torch.export.ExportedProgram, tuple[Any, ...]]:
+def export(model: nn.Module, example: Example, training: bool = False) -> tuple[torch.export.ExportedProgram, tuple[Any, ...]]:
     """The network in evaluation as a graph, and what it was called with.
 
-    Raises InputError, which names the line in the network's code, where it cannot be followed."""
+    training: as it is in training, where some have heads of their own. Raises InputError, which names the line in the network's code
+    where it cannot be followed."""
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}; it has to be an nn.Module, made and with its weights")
     given = arguments(example)
     _refuse_unready(model)
     tries = [few(given), given] if few(given) is not given else [given]
-    with evaluating(model), torch.no_grad(), _quiet():
+    with evaluating(model, training), torch.no_grad(), _quiet():
         for attempt in tries:
             try:
                 return torch.export.export(model, attempt, strict=False), attempt

@@ -6,13 +6,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsify.structure.units import line, varies, varies_beside
-from sparsify.structure.walk import Labels, Walk
+from sparsify.structure.walk import Labels, Part, Walk
 
 
 def unit_by_unit(walk: Walk, x: Any, weight: Any, bias: Any, mean: Any, var: Any, *args: Any) -> Any:
     """BatchNorm, and InstanceNorm, whose statistics are of one unit's places.  (N, C, ...)"""
     labels = walk.labels(x)
     _tie_vectors(walk, _channels(walk, labels), weight, bias, mean, var)
+    if isinstance(var, Part):
+        walk.divisors[var.name, 0] = None
     return Labels(walk.units.find(labels))
 
 

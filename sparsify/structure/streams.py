@@ -19,6 +19,7 @@ class Slot:
     dim: int
     index: Tensor  # (units, m) int64, on the CPU: unit u owns the entries index[u] along `dim`
     module: str | None  # the layer that multiplies by it in its own forward; None: it is used outside of one
+    zeroed: bool = True  # by a mask; not a variance, and not a direction whose length is zero already: both are divided by
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ class Found:
     read: Iterable[Entry]
     modules: Mapping[str, str | None]  # by tensor
     others: Mapping[int, tuple[str, ...]]
+    divisors: Iterable[Entry]  # what masks do not set to zero
     inputs: Iterable[str]  # names in `nodes` that are no tensors of the network but what it is given
 
 
@@ -130,7 +132,7 @@ def assemble(found: Found) -> dict[str, Stream]:
     alike: dict[tuple[tuple[int, ...], str | None], list[int]] = {}
     for unit, owned in units.items():
         alike.setdefault((tuple(where for where, _ in owned), found.reasons.get(unit)), []).append(unit)
-    written, read, inputs = set(found.written), set(found.read), set(found.inputs)
+    written, read, inputs, divisors = set(found.written), set(found.read), set(found.inputs), set(found.divisors)
     drafts = []
     for (places, reason), members in alike.items():
         slots = {}
@@ -146,7 +148,7 @@ def assemble(found: Found) -> dict[str, Stream]:
     streams: dict[str, Stream] = {}
     for _, _, first, reason, member, slots in sorted(drafts, key=lambda draft: draft[:2]):
         given = {entry for entry in slots if entry[0] in inputs}
-        made = {entry: Slot(*entry, rows, found.modules.get(entry[0])) for entry, rows in slots.items() if entry not in given}
+        made = {entry: Slot(*entry, rows, found.modules.get(entry[0]), entry not in divisors) for entry, rows in slots.items() if entry not in given}
         name = _unique(first[0] if first[0] in inputs else first[0].removesuffix(".weight"), streams)
         streams[name] = Stream(
             name, len(slots[first]),

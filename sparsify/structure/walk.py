@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
-from sparsify.structure.export import Example, evaluating, export
+from sparsify.settings import InputError
+from sparsify.structure.export import Example, export
 from sparsify.structure.streams import Entry, Found, Stream, Structure, assemble
 from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy
 
@@ -54,8 +55,10 @@ class Walk:
         self.modules: dict[str, str | None] = {}
         self.uses: dict[str, int] = {}
         self.norms: dict[str, int] = {}
+        self.divisors: dict[Entry, None] = {}
         self.others: list[tuple[Tensor, str]] = []
         self.batch = 1
+        self.in_training = False  # whether the graph is that of training
         self.node: fx.Node  # the present operation
 
     # what rules ask
@@ -136,7 +139,8 @@ class Walk:
         """Notes a product by a weight: how often an example uses each entry, and whether a layer does it in its own forward."""
         out = self.shape()
         places = out.numel() // max(1, out[output_dim] * self.batch)
-        self.uses[name] = self.uses.get(name, 0) + max(1, places)
+        if not self.in_training:
+            self.uses[name] = self.uses.get(name, 0) + max(1, places)
         module = self.owner(name) if name.rpartition(".")[2] == "weight" else ""
         self.modules[name] = module or None if name not in self.modules or self.modules[name] == module else None
 
@@ -160,24 +164,25 @@ class Walk:
 
     def _placeholder(self, node: fx.Node, named: dict[str, str], constants: dict[str, Tensor], n_inputs: int) -> Any:
         if node.name in constants:
-            return constants[node.name].detach().cpu()
+            return constants[node.name].detach().cpu().clone()
         if node.name in named:
             name = named[node.name]
             tensor = self.tensors.get(name)
             if tensor is None:  # a buffer that is not saved is not cut
-                return dict(self.model.named_buffers())[name].detach().cpu()
+                return dict(self.model.named_buffers())[name].detach().cpu().clone()
             if tensor.is_floating_point() or tensor.is_complex():
                 return Part(self.first_name[id(tensor)], tensor.shape)
-            return tensor.detach().cpu()
+            return tensor.detach().cpu().clone()  # operations in place are done on it
         value = node.meta.get("val")
         if not isinstance(value, Tensor):
             return value
         if not value.is_floating_point() or value.ndim < 2:
             return Labels(nothing(value.shape))
         name = "input" if n_inputs == 1 else f"input.{node.name}"
-        nodes = self.units.new(value.shape[1:].numel())
-        self.nodes[name, 0] = nodes
-        self.units.freeze(nodes, "network input")
+        if (name, 0) not in self.nodes:
+            self.nodes[name, 0] = self.units.new(value.shape[1:].numel())
+            self.units.freeze(self.nodes[name, 0], "network input")
+        nodes = self.nodes[name, 0]
         return Labels(nodes.reshape(1, *value.shape[1:]).expand(value.shape))
 
     def _element_labels(self, part: Part) -> Tensor:
@@ -200,9 +205,9 @@ class Walk:
         others: dict[int, tuple[str, ...]] = {}
         for labels, what in self.others:
             for unit in self.units.find(labels).unique().tolist():
-                others[unit] = (*others.get(unit, ()), what)
+                others[unit] = tuple(dict.fromkeys((*others.get(unit, ()), what)))
         inputs = [entry[0] for entry in nodes if entry[0] not in self.tensors]
-        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, inputs))
+        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, list(self.divisors), inputs))
         return Structure(streams, self.uses, self.norms)
 
     def _lines_of(self, name: str) -> None:
@@ -233,9 +238,21 @@ def analyse(model: nn.Module, example: Example) -> Structure:
     with torch.no_grad():
         program, given = export(model, example)
         walk = Walk(model)
-        with evaluating(model):
+        walk.run(program, given, apply)
+        if _has_unused(program):  # heads that only training has read units too
+            try:
+                program, given = export(model, given, training=True)
+            except InputError:  # it can still be removed from, and used; the proof is of evaluation
+                return walk.structure()
+            walk.in_training = True
             walk.run(program, given, apply)
         return walk.structure()
+
+
+def _has_unused(program: torch.export.ExportedProgram) -> bool:
+    """Whether some parameters have no part in evaluation."""
+    parameters = program.graph_signature.inputs_to_parameters
+    return any(node.op == "placeholder" and node.name in parameters and not node.users for node in program.graph.nodes)
 
 
 def streams(model: nn.Module, example: Example) -> dict[str, Stream]:
