@@ -33,11 +33,13 @@ def cut_of(network: nn.Module) -> Cut:
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
     """The cut that takes the units away that are not alive.  alive: by stream, (units,) bool; streams that are not named stay whole"""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    counted = {slot.tensor: slot.index.numel() for stream in structure.streams.values() for slot in stream.slots if slot.tensor not in shapes}
     kept: dict[tuple[str, int], Tensor] = {}
     for name, units in alive.items():
         if structure.streams[name].fixed is None and not units.all():
             for slot in structure.streams[name].slots:
-                mask = kept.setdefault((slot.tensor, slot.dim), torch.ones(shapes[slot.tensor][slot.dim], dtype=torch.bool))
+                size = counted[slot.tensor] if slot.tensor in counted else shapes[slot.tensor][slot.dim]
+                mask = kept.setdefault((slot.tensor, slot.dim), torch.ones(size, dtype=torch.bool))
                 mask[slot.index[~units].reshape(-1)] = False
     keep: dict[str, dict[int, Tensor]] = {}
     for (tensor, dim), mask in kept.items():
@@ -65,14 +67,18 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
     """A copy of `model`, of its own class, with what `cut` keeps; nothing is shared with it. Large tensors are copied once, sliced."""
     state = model.state_dict(keep_vars=True)
     memo: dict[int, Tensor] = {}
-    for name, dims in cut.keep.items():
+    tensors = {name: dims for name, dims in cut.keep.items() if name in state}
+    for name, dims in tensors.items():
         tensor = state[name]
         part = tensor.detach()
         for dim, index in dims.items():
             part = part.index_select(dim, index.to(part.device))
         memo[id(tensor)] = nn.Parameter(part, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else part
     small = copy.deepcopy(model, dict(memo))
-    for path in dict.fromkeys(path for name in cut.keep for path in _above(name)):
+    for name in cut.keep.keys() - state.keys():
+        path, _, number = name.rpartition(".")
+        setattr(small.get_submodule(path), number, len(cut.keep[name][0]))
+    for path in dict.fromkeys(path for name in tensors for path in _above(name)):
         _refit(small.get_submodule(path))
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)

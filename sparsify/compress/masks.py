@@ -36,9 +36,8 @@ def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor] 
     keep, weights = keep or {}, weights or {}
     masked = copy.deepcopy(model)
     tensors = masked.state_dict()
-    alive = {name: torch.ones(stream.size, dtype=torch.bool) for name, stream in structure.streams.items()}
-    for name, units in keep.items():
-        alive[name] = _checked(structure, name, units)
+    alive = alive_units(structure, keep)
+    for name in keep:
         _silence(tensors, structure.streams[name], ~alive[name])
     for name, mask_of_weights in weights.items():
         kept = _checked_weights(tensors, name, mask_of_weights)
@@ -46,10 +45,22 @@ def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor] 
     if weights:
         able = [stream for stream in structure.streams.values() if stream.fixed is None or (inputs and not stream.writers)]
         _fall_silent(tensors, able, alive)
+        _refuse_empty(alive)
+    return masked, alive
+
+
+def alive_units(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """By stream, (units,) bool, on the CPU: `keep`, checked, and all units of the streams that it does not name."""
+    alive = {name: torch.ones(stream.size, dtype=torch.bool) for name, stream in structure.streams.items()}
+    alive |= {name: _checked(structure, name, units) for name, units in keep.items()}
+    _refuse_empty(alive)
+    return alive
+
+
+def _refuse_empty(alive: Mapping[str, Tensor]) -> None:
     for name, units in alive.items():
         if not units.any():
             raise EmptyLayer(f"the masks leave none of the {len(units)} units of {name}; keep at least one")
-    return masked, alive
 
 
 def _checked_weights(tensors: Mapping[str, Tensor], name: str, kept: Tensor) -> Tensor:
@@ -87,8 +98,8 @@ def _silence(tensors: Mapping[str, Tensor], stream: Stream, dead: Tensor) -> Non
     if not dead.any():
         return
     for slot in stream.slots:
-        tensor = tensors[slot.tensor]
-        if slot.zeroed:
+        if slot.zeroed and slot.tensor in tensors:
+            tensor = tensors[slot.tensor]
             alive = torch.ones(tensor.shape[slot.dim], dtype=tensor.dtype)
             alive[slot.index[dead].reshape(-1)] = 0
             tensor.mul_(_along(alive.to(tensor.device), slot.dim, tensor.ndim))  # by zero: much faster than filling by index

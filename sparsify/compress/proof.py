@@ -22,10 +22,9 @@ class Proof:
         given = arguments(example)
         failure: Exception | None = None
         for self.allowed, dtype in ((EXACT, torch.float64), (ROUNDED, None)):
-            network = copy.deepcopy(masked).eval()
-            network = network if dtype is None else network.to(dtype)
             for whole in (few(given), given):  # all of it, where the network takes batches of one size alone, or an example without a batch
                 try:
+                    network = copy.deepcopy(masked).eval() if dtype is None else _in_float64(masked)
                     self.cases = list(self._answered(network, whole, dtype))
                     return
                 except Exception as error:  # whatever the network raises
@@ -35,8 +34,7 @@ class Proof:
     @torch.no_grad()
     def gap(self, small: nn.Module) -> float:
         """The largest difference of two outputs, as a share of the largest output. Raises whatever the small network raises."""
-        network = copy.deepcopy(small).eval()
-        network = network.double() if self.allowed == EXACT else network
+        network = _in_float64(small) if self.allowed == EXACT else copy.deepcopy(small).eval()
         worst = 0.0
         for inputs, answers in self.cases:
             for ours, theirs in zip(_tensors(network(*inputs)), answers, strict=True):
@@ -60,6 +58,16 @@ class Proof:
                     raise
                 continue  # a network that takes batches of one size alone
             yield drawn, answers
+
+
+def _in_float64(network: nn.Module) -> nn.Module:
+    """A copy in evaluation; each tensor is copied once."""
+    memo: dict[int, Tensor] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            wide = tensor.detach().to(torch.float64, copy=True)
+            memo[id(tensor)] = nn.Parameter(wide, requires_grad=False) if isinstance(tensor, nn.Parameter) else wide
+    return copy.deepcopy(network, dict(memo)).eval().double()  # what lies outside of parameters and buffers, as RNNs' lists do
 
 
 def _other_size(given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,12 +3,13 @@
 What cannot be cut (a view that fixes a width, halves that have to be equal) is found by trial, stays, silent, and is named."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from sparsify.compress.cut import Cut, plan, sliced
-from sparsify.compress.masks import silenced
+from sparsify.compress.cut import plan, sliced
+from sparsify.compress.masks import alive_units, silenced
 from sparsify.compress.proof import Proof
 from sparsify.compress.report import Report
 from sparsify.settings import InputError
@@ -46,9 +47,11 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
 def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *,
           inputs: bool = False) -> nn.Module:
     """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
+    if not weights:  # then nothing silent stays, and no masked copy is needed
+        alive = alive_units(structure, keep)
+        return sliced(model, replace(plan(structure, model, alive), picks=_picks(structure, alive)))
     masked, alive = silenced(model, structure, keep, weights, inputs)
-    cut = plan(structure, masked, alive)
-    return sliced(masked, Cut(cut.keep, cut.norms, _picks(structure, alive))).train(model.training)
+    return sliced(masked, replace(plan(structure, masked, alive), picks=_picks(structure, alive)))
 
 
 def rounded(units: Tensor, multiple_of: int) -> Tensor:
@@ -115,9 +118,8 @@ class _Trial:
         return True
 
     def _attempt(self, alive: Alive) -> tuple[nn.Module, float] | None:
-        cut = plan(self.structure, self.masked, alive)
         try:
-            small = sliced(self.masked, Cut(cut.keep, cut.norms, self.picks))
+            small = sliced(self.masked, replace(plan(self.structure, self.masked, alive), picks=self.picks))
             gap = self.proof.gap(small)
         except Exception as error:  # whatever a network raises that was cut where it cannot be
             self.failure = f"cut, it fails: {' '.join(str(error).split())[:120]}"

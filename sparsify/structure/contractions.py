@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sparsify.structure.units import along, line, nothing, tidy, varies, varies_beside
+from sparsify.structure import heads
+from sparsify.structure.units import along, core, line, nothing, tidy, varies, varies_beside
 from sparsify.structure.walk import Labels, Part, Walk
 
 Lines = tuple[str, int, Tensor]  # a tensor, its dimension, and the nodes of what stands there
@@ -76,30 +77,38 @@ def matmul(walk: Walk, x: Any, other: Any, **kwargs: Any) -> Any:
         walk.freeze((Labels(one), Labels(two)), f"a product with a vector ({walk.where()})")
         return Labels(nothing(shape))
     if varies(one, -1) or varies(two, -2):
-        _tie_along(walk, one, two.transpose(-1, -2))
-        return Labels(nothing(shape))
+        return Labels(_tie_along(walk, one, two.transpose(-1, -2)))
+    heads.tie(walk, two)
     return Labels(_passed(walk, one.narrow(-1, 0, 1), two.narrow(-2, 0, 1), shape))
 
 
-def _tie_along(walk: Walk, one: Tensor, two: Tensor) -> None:
-    """The units that two activations are summed over leave as pairs.  (..., M, K), (..., N, K)"""
-    for each in (one, two):
-        if varies(each, -2):
-            walk.freeze((Labels(one), Labels(two)), f"a product of units with units ({walk.where()})")
-            return
+def _tie_along(walk: Walk, one: Tensor, two: Tensor) -> Tensor:
+    """The units that two activations are summed over leave as pairs; all of a head together, where its module counts heads.
+
+    (..., M, K), (..., N, K) -> (..., M, N)"""
+    shape = walk.shape()
+    if varies(one, -2) or varies(two, -2):
+        walk.freeze((Labels(one), Labels(two)), f"a product of units with units ({walk.where()})")
+        return nothing(shape)
+    together = heads.tie(walk, one)
+    if together is not None and heads.tie(walk, two) is not None:
+        return together.expand(shape)
     walk.read_by_other(one, "product")
     walk.read_by_other(two, "product")
     first, second = torch.broadcast_tensors(one.select(-2, 0), two.select(-2, 0))
     first, second = walk.units.find(first).reshape(-1), walk.units.find(second).reshape(-1)
     pairs = torch.stack([first, second]).unique(dim=1)
     walk.tie_or_freeze(pairs[0], pairs[1], f"a product with what is no unit ({walk.where()})")
+    return nothing(shape)
 
 
 def _passed(walk: Walk, one: Tensor, two: Tensor, shape: torch.Size) -> Tensor:
-    """Neither has units along what is summed: those of the one go on, if the other has none that could leave.  (..., M, 1), (..., 1, N)"""
-    first, second = one.expand(*shape[:-2], *one.shape[-2:]), two.expand(*shape[:-2], *two.shape[-2:])
+    """Neither has units along what is summed: those of the one go on, if the other has none that could leave, or the same.
+
+    (..., M, 1), (..., 1, N)"""
+    first, second = (walk.units.find(each.expand(*shape[:-2], *each.shape[-2:])) for each in (one, two))
     empty = [walk.units.all_frozen(each) for each in (first, second)]
-    if not any(empty):
+    if not any(empty) and not bool((core(first) == core(second)).all()):
         walk.freeze((Labels(first), Labels(second)), f"a product of units with units ({walk.where()})")
         return nothing(shape)
     return tidy((second if empty[0] else first).expand(shape))
@@ -110,13 +119,14 @@ def attention(walk: Walk, query: Any, key: Any, value: Any, mask: Any = None, *a
     q, k, v = (walk.labels(each) for each in (query, key, value))
     if kwargs.get("enable_gqa"):
         walk.freeze((Labels(q), Labels(k), Labels(v)), f"attention whose heads share keys ({walk.where()})")
-    if scale is None:
+    if scale is None and heads.of(walk, q) is None:
         walk.freeze((Labels(q), Labels(k)), f"attention divides by the width of its heads ({walk.where()})")
     _tie_along(walk, q, k)
+    heads.tie(walk, v)
     if varies(v, -2):
         walk.freeze(Labels(v), f"attention over units ({walk.where()})")
         return Labels(nothing(walk.shape()))
-    return Labels(tidy(v.narrow(-2, 0, 1).expand(walk.shape())))
+    return Labels(walk.units.find(tidy(v.narrow(-2, 0, 1).expand(walk.shape()))))
 
 
 def convolution(walk: Walk, x: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, *rest: Any) -> Any:

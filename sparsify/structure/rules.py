@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial, reduce
 from typing import Any
 
 import torch
@@ -71,17 +71,12 @@ def pointwise(walk: Walk, *args: Any, **kwargs: Any) -> Any:
     if len(operands) == len(moved) == 1:
         return moved[0]  # elements of a parameter, each changed by itself
     shape = walk.shape()
-    result = nothing(shape)
-    for operand in operands:
-        labels = walk.labels(operand, shape)
-        if isinstance(operand, Tensor):
-            _held_by_constant(walk, result, operand)
-            for other in operands:
-                if isinstance(other, Labels):
-                    _held_by_constant(walk, other.at.expand(shape), operand)
-            continue
-        result = _united(walk, result, labels)
-    return Labels(result)
+    units = [walk.labels(each, shape) for each in operands if not isinstance(each, Tensor)]
+    for constant in operands:
+        if isinstance(constant, Tensor):
+            for labels in units:
+                _held_by_constant(walk, labels, constant)
+    return Labels(reduce(partial(_united, walk), units, nothing(shape)))
 
 
 def _held_by_constant(walk: Walk, labels: Tensor, constant: Tensor) -> None:
@@ -92,10 +87,10 @@ def _held_by_constant(walk: Walk, labels: Tensor, constant: Tensor) -> None:
 
 
 def _united(walk: Walk, one: Tensor, other: Tensor) -> Tensor:
-    small = [dim for dim in range(one.ndim) if not varies(one, dim) and not varies(other, dim)]
     first, second = one, other
-    for dim in small:
-        first, second = (each.narrow(dim, 0, 1) if each.shape[dim] else each for each in (first, second))
+    for dim in range(one.ndim):
+        if one.shape[dim] and not varies(one, dim) and not varies(other, dim):
+            first, second = first.narrow(dim, 0, 1), second.narrow(dim, 0, 1)
     shape = first.shape
     first, second = walk.units.find(first).reshape(-1), walk.units.find(second).reshape(-1)
     both = (first != NO_UNIT) & (second != NO_UNIT) & (first != second)

@@ -15,7 +15,7 @@ COSTS = ("units", "weights", "macs")
 class Slot:
     """The entries of one tensor that belong to a stream's units."""
 
-    tensor: str  # its name, as in state_dict()
+    tensor: str  # its name, as in state_dict(); or that of a number that counts units, as in blocks.0.attention.num_heads
     dim: int
     index: Tensor  # (units, m) int64, on the CPU: unit u owns the entries index[u] along `dim`
     module: str | None  # the layer that multiplies by it in its own forward; None: it is used outside of one

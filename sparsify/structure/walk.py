@@ -55,6 +55,7 @@ class Walk:
         self.modules: dict[str, str | None] = {}
         self.uses: dict[str, int] = {}
         self.norms: dict[str, int] = {}
+        self.inputs: dict[str, None] = {}
         self.divisors: dict[Entry, None] = {}
         self.others: list[tuple[Tensor, str]] = []
         self.batch = 1
@@ -179,6 +180,7 @@ class Walk:
         if not value.is_floating_point() or value.ndim < 2:
             return Labels(nothing(value.shape))
         name = "input" if n_inputs == 1 else f"input.{node.name}"
+        self.inputs[name] = None
         if (name, 0) not in self.nodes:
             self.nodes[name, 0] = self.units.new(value.shape[1:].numel())
             self.units.freeze(self.nodes[name, 0], "network input")
@@ -206,8 +208,7 @@ class Walk:
         for labels, what in self.others:
             for unit in self.units.find(labels).unique().tolist():
                 others[unit] = tuple(dict.fromkeys((*others.get(unit, ()), what)))
-        inputs = [entry[0] for entry in nodes if entry[0] not in self.tensors]
-        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, list(self.divisors), inputs))
+        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, list(self.divisors), list(self.inputs)))
         return Structure(streams, self.uses, self.norms)
 
     def _lines_of(self, name: str) -> None:
