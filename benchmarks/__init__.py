@@ -10,6 +10,7 @@ pipeline.py    where the wall time of `dvc repro` goes
 collect.py     DVC's experiments -> metrics/results.csv
 results.py     metrics/results.csv, published.yaml -> the tables of docs/results.md
 sweeps.py      metrics of sweeps -> the sentences of docs/sweep.md
+structure_pictures.py   two small networks -> the pictures of docs/structure.md
 vgg16.py       channels kept, latency and widths of VGG-16 -> docs/results.md
 
 Contenders take turns in the same run, so that whatever else the machine does falls on all of them; only ratios travel."""

@@ -72,8 +72,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
     except Exception as error:  # torch raises many types here: a damaged zip, a refused pickle, a short read
-        first_line = (str(error).splitlines() or [""])[0]
-        raise FileError(f"{path} cannot be read ({type(error).__name__}: {first_line}); it has to be whole, and to hold tensors and "
+        said = (str(error).splitlines() or [""])[0].split(" This file can still be loaded")[0]  # torch goes on with advice
+        raise FileError(f"{path} cannot be read ({type(error).__name__}: {said}); it has to be whole, and to hold tensors and "
                         "plain data alone") from None
     if not isinstance(content, dict):
         raise FileError(f"{path} holds a {type(content).__name__}; it has to hold tensors and plain data by name")

@@ -1,13 +1,16 @@
 """From a Bayesian twin to a small network of the user's own class: what has drowned in its noise goes."""
 
+import math
 from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
 
 from sparsify.bayes.convert import LogAlphas, bake, log_alphas
+from sparsify.compress.masks import EmptyLayer
 from sparsify.compress.remove import remove
 from sparsify.compress.report import Report
-from sparsify.structure import Structure
+from sparsify.settings import InputError
+from sparsify.structure import Structure, listed
 from sparsify.structure.export import Example
 
 
@@ -24,7 +27,14 @@ def compact(twin: nn.Module, example: Example, threshold: float = 0.0, *, keep: 
 
     threshold: of log alpha, log of noise over signal: what lies above it goes. At 0 noise and signal are equal.
     keep, weights: masks in place of those by the threshold, as `remove` takes them, and with them the rest.
-    Raises InputError (EmptyLayer where a stream would lose all its units; a higher threshold keeps more)."""
+    Raises InputError (EmptyLayer where a stream would lose all its units; it says which threshold is the lowest that can be)."""
     if keep is None and weights is None:
-        keep, weights = relevant(log_alphas(twin), threshold)
+        scores = log_alphas(twin)
+        if not isinstance(threshold, int | float) or math.isnan(threshold):
+            raise InputError(f"threshold is {threshold!r}; it has to be a number: the largest log alpha, noise over signal, that stays")
+        keep, weights = relevant(scores, threshold)
+        if empty := [name for name, kept in keep.items() if not kept.any()]:
+            lowest = math.ceil(100 * max(score.min().item() for score in scores.units.values())) / 100
+            raise EmptyLayer(f"threshold is {threshold:g}, which leaves nothing of {listed(empty)}; the lowest that leaves a unit of each "
+                             f"stream is {lowest:g} (less beta in training lowers it)")
     return remove(bake(twin), example, keep, weights=weights, inputs=inputs, protect=protect, multiple_of=multiple_of, structure=structure)

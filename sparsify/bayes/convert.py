@@ -33,6 +33,8 @@ def bayesianize(model: nn.Module, example: Example, prior: str | PriorSettings =
 
     Raises InputError where the prior finds nothing to act on. Warns where it does not act on all; `coverage(twin)` tells the whole."""
     settings = PriorSettings(kind=prior) if isinstance(prior, str) else prior
+    if not isinstance(settings, PriorSettings):
+        raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     if groups_of(model):
         raise InputError("the network is Bayesian already; give the plain one, or bake(twin)")
     structure = analyse(model, example) if structure is None else structure

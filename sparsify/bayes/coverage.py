@@ -13,8 +13,7 @@ from torch import nn
 
 from sparsify.bayes.layers import Layer, as_layer, input_dim
 from sparsify.bayes.priors import KINDS
-from sparsify.settings import InputError
-from sparsify.structure import Slot, Stream, Structure
+from sparsify.structure import Slot, Stream, Structure, protected
 
 INPUT, OUTPUT = "network input", "network output"  # as reasons: no one expects these to shrink
 AT_MOST = 10  # reasons in a message
@@ -93,16 +92,13 @@ class WeightTensors:
 
 def cover(structure: Structure, model: nn.Module, kind: str, inputs: bool, protect: Collection[str]) -> Coverage:
     """Raises InputError where `protect` names what is not there."""
-    known = {*structure.streams, *(name for name, _ in model.named_modules() if name)}
-    for name in protect:
-        if name not in known:
-            raise InputError(f"protect names {name!r}; choose from the streams ({', '.join(structure.streams)}) and the network's modules")
+    guarded = protected(structure, protect)
     weights, groups, streams = WeightTensors(structure, model), KINDS[kind].groups, structure.streams.values()
     if groups == "weights":
         return Coverage(kind, tuple(_weight_row(tensor, weights, protect) for tensor in weights.slots))
     if groups == "units":
-        return Coverage(kind, tuple(_row(stream, stream.readers, protect, lambda s: _no_gate(s, weights, inputs)) for stream in streams))
-    rows = [_row(stream, stream.writers, protect, lambda s: _no_neurons(s, weights)) for stream in streams]
+        return Coverage(kind, tuple(_row(stream, stream.readers, guarded, lambda s: _no_gate(s, weights, inputs)) for stream in streams))
+    rows = [_row(stream, stream.writers, guarded, lambda s: _no_neurons(s, weights)) for stream in streams]
     return Coverage(kind, tuple(_whole_layers(rows, structure, weights)))
 
 
@@ -114,10 +110,9 @@ def _weight_row(tensor: str, weights: WeightTensors, protect: Collection[str]) -
     return Row(tensor, units, (name,), "protected" if _inside(name, protect) else None)
 
 
-def _row(stream: Stream, slots: Iterable[Slot], protect: Collection[str], reason: Callable[[Stream], str | None]) -> Row:
+def _row(stream: Stream, slots: Iterable[Slot], guarded: Collection[str], reason: Callable[[Stream], str | None]) -> Row:
     layers = tuple(dict.fromkeys(slot.module or slot.tensor for slot in slots))
-    protected = stream.name in protect or any(_inside(slot.module or slot.tensor, protect) for slot in stream.writers)
-    return Row(stream.name, stream.size, layers, "protected" if protected else reason(stream))
+    return Row(stream.name, stream.size, layers, "protected" if stream.name in guarded else reason(stream))
 
 
 def _inside(name: str, protect: Collection[str]) -> bool:

@@ -48,5 +48,8 @@ def _warmth(epochs_done: float | Tensor, warmup_epochs: float) -> float | Tensor
 
 def update_priors(twin: nn.Module) -> None:
     """One step of every prior that is fitted towards the posterior; after each training step."""
-    for group in groups_of(twin):
+    groups = groups_of(twin)
+    if not groups:
+        raise not_bayesian()
+    for group in groups:
         group.update_prior()

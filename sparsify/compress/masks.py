@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.settings import InputError
-from sparsify.structure import Slot, Stream, Structure, analyse
+from sparsify.structure import Slot, Stream, Structure, analyse, listed
 from sparsify.structure.export import Example
 
 
@@ -23,22 +23,25 @@ def mask(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None =
     weights: by tensor, as state_dict() names it, a mask that broadcasts to it; a unit that loses all its inputs, or all its readers,
         falls silent with them. inputs: so do features of the network's input.
     structure: of an analysis made before. Raises InputError for masks that do not fit, EmptyLayer for a stream without a unit."""
-    return silenced(model, structure or analyse(model, example), keep or {}, weights or {}, inputs)[0]
+    return silenced(model, structure or analyse(model, example), keep, weights, inputs)[0]
 
 
 @torch.no_grad()
-def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor],
+def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor] | None,
              inputs: bool = False) -> tuple[nn.Module, dict[str, Tensor]]:
     """The masked copy, and by stream which units are alive in it.  -> (units,) bool, on the CPU"""
+    for what, masks in (("keep", keep), ("weights", weights)):
+        if masks is not None and not isinstance(masks, Mapping):
+            raise InputError(f"{what} is a {type(masks).__name__}; it has to be a dict of masks by name")
+    keep, weights = keep or {}, weights or {}
     masked = copy.deepcopy(model)
     tensors = masked.state_dict()
     alive = alive_units(structure, keep)
     for name in keep:
         _silence(tensors, structure.streams[name], ~alive[name])
     for name, mask_of_weights in weights.items():
-        if name not in tensors:
-            raise InputError(f"weights names {name!r}, which is no tensor of the network; its tensors are those of state_dict()")
-        tensors[name].mul_(mask_of_weights.to(tensors[name].device))
+        kept = _checked_weights(tensors, name, mask_of_weights)
+        tensors[name].mul_(kept)
     if weights:
         able = [stream for stream in structure.streams.values() if stream.fixed is None or (inputs and not stream.writers)]
         _fall_silent(tensors, able, alive)
@@ -57,13 +60,31 @@ def alive_units(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, T
 def _refuse_empty(alive: Mapping[str, Tensor]) -> None:
     for name, units in alive.items():
         if not units.any():
-            raise EmptyLayer(f"the masks leave none of the {len(units)} units of {name}; keep at least one (a higher threshold)")
+            raise EmptyLayer(f"the masks leave none of the {len(units)} units of {name}; keep at least one")
+
+
+def _checked_weights(tensors: Mapping[str, Tensor], name: str, kept: Tensor) -> Tensor:
+    if name not in tensors:
+        raise InputError(f"weights names {name!r}, which is no tensor of the network; choose from {listed(tensors)}")
+    if not isinstance(kept, Tensor):
+        raise InputError(f"weights[{name!r}] is a {type(kept).__name__}; it has to be a tensor, True = kept")
+    tensor = tensors[name]
+    try:
+        fits = torch.broadcast_shapes(kept.shape, tensor.shape) == tensor.shape and tensor.is_floating_point()
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise InputError(f"weights[{name!r}] has the shape {tuple(kept.shape)}; it has to broadcast to floats of shape "
+                         f"{tuple(tensor.shape)}, and {name} is {tensor.dtype}")
+    return kept.to(tensor.device)
 
 
 def _checked(structure: Structure, name: str, units: Tensor) -> Tensor:
     if name not in structure.streams:
-        raise InputError(f"keep names {name!r}, which is no stream; choose from {', '.join(structure.streams)}")
+        raise InputError(f"keep names {name!r}, which is no stream; choose from {listed(structure.streams)}")
     stream = structure.streams[name]
+    if not isinstance(units, Tensor):
+        raise InputError(f"keep[{name!r}] is a {type(units).__name__}; it has to be a bool tensor of shape ({stream.size},), True = kept")
     if units.dtype != torch.bool or units.shape != (stream.size,):
         raise InputError(f"keep[{name!r}] is {units.dtype} of shape {tuple(units.shape)}; it has to be bool of shape ({stream.size},), "
                          "True = kept")

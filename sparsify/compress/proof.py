@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from sparsify.settings import InputError
 from sparsify.structure.export import Example, arguments, few
 
 EXACT = 1e-9  # the largest gap in float64 that sums in another order make, as a share of the largest output (of 1, if all are smaller)
@@ -19,12 +20,16 @@ class Proof:
 
     def __init__(self, masked: nn.Module, example: Example):
         given = arguments(example)
-        self.allowed = EXACT
-        try:
-            self.cases = list(self._answered(_in_float64(masked), given, torch.float64))
-        except Exception:  # a network that float64 does not run
-            self.allowed = ROUNDED
-            self.cases = list(self._answered(copy.deepcopy(masked).eval(), given, None))
+        failure: Exception | None = None
+        for self.allowed, dtype in ((EXACT, torch.float64), (ROUNDED, None)):
+            for whole in (few(given), given):  # all of it, where the network takes batches of one size alone, or an example without a batch
+                try:
+                    network = copy.deepcopy(masked).eval() if dtype is None else _in_float64(masked)
+                    self.cases = list(self._answered(network, whole, dtype))
+                    return
+                except Exception as error:  # whatever the network raises
+                    failure = error
+        raise InputError(f"the network does not run with the example that was given: {' '.join(str(failure).split())[:200]}")
 
     @torch.no_grad()
     def gap(self, small: nn.Module) -> float:
@@ -35,14 +40,15 @@ class Proof:
             for ours, theirs in zip(_tensors(network(*inputs)), answers, strict=True):
                 if ours.shape != theirs.shape:
                     raise RuntimeError(f"an output of shape {tuple(ours.shape)} in place of {tuple(theirs.shape)}")
-                gap = (ours - theirs).abs().max() / theirs.abs().max().clamp_min(1) if ours.numel() else torch.zeros(())
+                gaps = (ours - theirs).abs().masked_fill(ours == theirs, 0)  # infinite scores that agree
+                largest = theirs.abs().masked_fill(~theirs.isfinite(), 0).max().clamp_min(1) if ours.numel() else 1
+                gap = gaps.max() / largest if ours.numel() else torch.zeros(())
                 worst = max(worst, gap.item() if gap.isfinite() else float("inf"))
         return worst
 
     @staticmethod
     @torch.no_grad()
-    def _answered(network: nn.Module, given: tuple[Any, ...], dtype: torch.dtype | None) -> Iterator[tuple[tuple[Any, ...], list[Tensor]]]:
-        whole = few(given)
+    def _answered(network: nn.Module, whole: tuple[Any, ...], dtype: torch.dtype | None) -> Iterator[tuple[tuple[Any, ...], list[Tensor]]]:
         for number, inputs in enumerate((whole, _other_size(whole))):
             drawn = tuple(_random(each, dtype, number) for each in inputs)
             try:

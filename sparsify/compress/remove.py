@@ -14,7 +14,7 @@ from sparsify.compress.masks import alive_units, silenced
 from sparsify.compress.proof import Proof
 from sparsify.compress.report import Report
 from sparsify.settings import InputError
-from sparsify.structure import Structure, analyse
+from sparsify.structure import Structure, analyse, protected
 from sparsify.structure.export import Example
 
 Alive = dict[str, Tensor]  # by stream, (units,) bool
@@ -26,22 +26,22 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     """A smaller copy of `model`, of its own class, with the logits of `mask(model, example, keep)`; and what was done.
 
     keep, weights, inputs: as `mask` takes them. Features of the network's input leave the linear layers that read them, by index.
-    protect: streams, or layers that write them, that keep their width; their masked units stay, silent.
+    protect: streams, or modules whose layers write them, that keep their width; their masked units stay, silent.
     multiple_of: widths are rounded up to a multiple of it, with units that are silent.
     Every time the two are compared in float64 on random inputs; what would make them differ stays, silent, and is named in the report.
     Raises InputError for masks that do not fit and EmptyLayer (one of them) for masks that leave nothing of a stream."""
-    if multiple_of < 1:
-        raise InputError(f"multiple_of is {multiple_of}; it has to be a whole number >= 1")
+    if not isinstance(multiple_of, int) or multiple_of < 1:
+        raise InputError(f"multiple_of is {multiple_of!r}; it has to be a whole number >= 1")
     structure = structure or analyse(model, example)
-    masked, alive = silenced(model, structure, keep or {}, weights or {}, inputs)
-    protected = guarded(structure, protect)
+    masked, alive = silenced(model, structure, keep, weights, inputs)
+    guarded = protected(structure, protect)
     wish = {name: rounded(units, multiple_of) for name, units in alive.items()
-            if name not in protected and structure.streams[name].fixed is None and not units.all()}
+            if name not in guarded and structure.streams[name].fixed is None and not units.all()}
     wish = {name: units for name, units in wish.items() if not units.all()}
-    leave = {name: torch.ones_like(units) if name in protected else units for name, units in alive.items()}
+    leave = {name: torch.ones_like(units) if name in guarded else units for name, units in alive.items()}
     trial = _Trial(masked, structure, Proof(masked, example), leave)
     small, gap = trial.solve(wish)
-    kept = {name: "protected" for name in protected if not alive[name].all()} | trial.kept
+    kept = {name: "protected" for name in guarded if not alive[name].all()} | trial.kept
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
 
 
@@ -53,19 +53,6 @@ def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], we
         return sliced(model, replace(plan(structure, model, alive), picks=_picks(structure, model, alive)[0]))
     masked, alive = silenced(model, structure, keep, weights, inputs)
     return sliced(masked, replace(plan(structure, masked, alive), picks=_picks(structure, masked, alive)[0]))
-
-
-def guarded(structure: Structure, protect: Collection[str]) -> set[str]:
-    """The streams that `protect` names, by themselves or by a layer that writes them. Raises InputError for a name that is neither."""
-    found = set()
-    for name in protect:
-        of_layer = {stream.name for stream in structure.streams.values()
-                    if name == stream.name or any(slot.tensor == f"{name}.weight" for slot in stream.writers)}
-        if not of_layer:
-            raise InputError(f"protect names {name!r}, which is neither a stream nor a layer that writes one; "
-                             f"choose from {', '.join(structure.streams)}")
-        found |= of_layer
-    return found
 
 
 def rounded(units: Tensor, multiple_of: int) -> Tensor:
@@ -109,7 +96,8 @@ class _Trial:
             self.picks, self.kept = {}, {name: self.failure for name in self.of_input}
             return self.solve(wish)
         if attempt is None:
-            raise InputError(f"the network does not give the same outputs twice ({self.failure}); nothing can be proven of it")
+            raise InputError(f"the network does not give the same outputs twice for one input ({self.failure.removeprefix('cut, ')}): "
+                             "nothing can be proven of it; let it draw nothing at random in evaluation")
         return attempt
 
     def _add(self, groups: list[list[str]], wish: Alive) -> None:

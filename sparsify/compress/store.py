@@ -36,6 +36,8 @@ def load(path: Path | str, network: nn.Module | None = None) -> nn.Module:
     content = contents(path, _KEYS)
     if network is None:
         network = architecture_of(path, content).build()
+    if not isinstance(network, nn.Module):
+        raise InputError(f"load is given {network!r}; give it a network at full size: load(path, {content['class']}(...))")
     cut = Cut(content["keep"], content["norms"], content["picks"])
     try:
         small = sliced(network, cut).cpu()
@@ -56,7 +58,8 @@ def contents(path: Path | str, keys: tuple[str, ...]) -> dict[str, Any]:
 
 def architecture_of(path: Path | str, content: Mapping[str, Any]) -> models.Architecture:
     if content["architecture"] is None:
-        raise InputError(f"{path} holds a {content['class']}; give load a {content['class']} at full size, which it cuts to what stayed")
+        raise InputError(f"{path} holds a {content['class']}; give load one at full size, which it cuts to what stayed: "
+                         f"load(path, {content['class']}(...))")
     try:
         return models.Architecture(**content["architecture"])
     except (TypeError, InputError) as error:

@@ -4,6 +4,6 @@ units.py (union-find) <- streams.py, walk.py <- contractions.py heads.py norms.p
 docs/structure.md tells the idea, the rules and the limits."""
 
 from sparsify.structure.analysis import analyse, streams
-from sparsify.structure.streams import COSTS, Slot, Stream, Structure, unit_costs, weight_costs
+from sparsify.structure.streams import COSTS, Slot, Stream, Structure, listed, protected, unit_costs, weight_costs
 
-__all__ = ["COSTS", "Slot", "Stream", "Structure", "analyse", "streams", "unit_costs", "weight_costs"]
+__all__ = ["COSTS", "Slot", "Stream", "Structure", "analyse", "listed", "protected", "streams", "unit_costs", "weight_costs"]

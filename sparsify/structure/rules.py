@@ -150,7 +150,13 @@ def glu(walk: Walk, x: Any, dim: int = -1) -> Any:
 
 
 def no_rule(walk: Walk, *args: Any, **kwargs: Any) -> Any:
-    walk.freeze((args, kwargs), f"{walk.op_name} is an operation without a rule ({walk.where()})")
+    """All that goes in stays; matrices among it are named, as nothing else would tell of the layer."""
+    reason = f"{walk.op_name} is an operation without a rule ({walk.where()})"
+    walk.freeze((args, kwargs), reason)
+    for part in flat((args, kwargs)):
+        if isinstance(part, Part) and len(walk.tensors[part.name].shape) > 1:
+            walk.written[part.name, 0] = None
+            walk.units.freeze(walk.entries(part.name, 0), reason)
     return walk.each_output(lambda one: nothing(one.shape))
 
 

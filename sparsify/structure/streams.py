@@ -1,10 +1,12 @@
 """Streams: units that can only leave together, with everything that has an entry for them; and what a unit costs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from sparsify.settings import InputError
 
 COSTS = ("units", "weights", "macs")
 
@@ -51,6 +53,27 @@ class Structure:
     def hidden_layers(self) -> tuple[str, ...]:
         """The first writer of each stream that can shrink: the layers whose widths say how many units a network has."""
         return tuple(dict.fromkeys(stream.writers[0].tensor for stream in self.shrinkable().values() if stream.writers))
+
+
+def protected(structure: Structure, names: Collection[str]) -> set[str]:
+    """The streams that `names` names: by themselves, or by a module whose layers write them. Raises InputError for any other name."""
+    if isinstance(names, str):
+        raise InputError(f"protect is the text {names!r}; give a list of names, as in [{names!r}]")
+    found = set()
+    for name in names:
+        named = {stream.name for stream in structure.streams.values()
+                 if name == stream.name or any(slot.tensor.startswith(f"{name}.") for slot in stream.writers)}
+        if not named:
+            raise InputError(f"protect names {name!r}, which is neither a stream nor a module whose layers write one; "
+                             f"choose from {listed(structure.streams)}")
+        found |= named
+    return found
+
+
+def listed(names: Collection[str], at_most: int = 20) -> str:
+    """For a message: names that may be many."""
+    more = f", and {len(names) - at_most} more (sparsify.streams tells all)" if len(names) > at_most else ""
+    return ", ".join(list(names)[:at_most]) + more
 
 
 def unit_costs(structure: Structure, model: nn.Module, by: str) -> dict[str, float]:
