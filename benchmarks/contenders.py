@@ -1,5 +1,6 @@
 """The ways to run one network after it was sparsified, each an `nn.Module` from images to logits."""
 
+import copy
 import logging
 import tempfile
 import warnings
@@ -11,13 +12,11 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from benchmarks import report
-from sparsify.models import describe, rebuild, weighted_layers
 
 
-def copied(model: nn.Sequential) -> nn.Sequential:
-    twin = rebuild(describe(model))
-    twin.load_state_dict(model.state_dict())
-    return twin.eval()
+def weighted(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
+    """By name, in order, the layers that multiply by a weight."""
+    return {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
 
 
 class InParts(nn.Module):
@@ -31,10 +30,10 @@ class InParts(nn.Module):
         return torch.cat([self.model(part) for part in x.split(self.n)])
 
 
-def reparametrised(model: nn.Sequential) -> nn.Sequential:
+def reparametrised(model: nn.Module) -> nn.Module:
     """torch.nn.utils.prune: weight_orig * weight_mask, multiplied anew at every pass."""
-    twin = copied(model)
-    for layer in weighted_layers(twin).values():
+    twin = copy.deepcopy(model)
+    for layer in weighted(twin).values():
         prune.custom_from_mask(layer, "weight", layer.weight != 0)
     return twin
 
@@ -51,21 +50,21 @@ class CsrLinear(nn.Module):
         return torch.addmm(self.bias, self.weight, x.t()).t()  # in inference three times as fast as F.linear, which has no sparse kernel
 
 
-def sparse(model: nn.Sequential, share_zero: float) -> nn.Sequential:
+def sparse(model: nn.Module, share_zero: float) -> nn.Module:
     """The linear layers as compressed sparse rows, `share_zero` of their weights at zero, anywhere."""
-    twin = copied(model)
-    for name, layer in weighted_layers(twin).items():
+    twin = copy.deepcopy(model)
+    for name, layer in weighted(twin).items():
         if isinstance(layer, nn.Linear):
             layer.weight.data *= torch.rand_like(layer.weight) >= share_zero
             twin.set_submodule(name, CsrLinear(layer))
     return twin
 
 
-def int8(model: nn.Sequential) -> nn.Module:
+def int8(model: nn.Module) -> nn.Module:
     """torch's dynamic quantisation of linear layers: weights int8, activations quantised at every pass."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated in favour of torchao, and working
-        return torch.ao.quantization.quantize_dynamic(copied(model), {nn.Linear}, dtype=torch.qint8)
+        return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.Linear}, dtype=torch.qint8)
 
 
 class OnnxRuntime(nn.Module):
@@ -85,7 +84,7 @@ class OnnxRuntime(nn.Module):
         return torch.from_numpy(self.session.run(None, {self.input: x.numpy()})[0])
 
 
-def onnx_files(networks: Mapping[str, nn.Sequential], images: Tensor) -> dict[str, bytes]:
+def onnx_files(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, bytes]:
     """By contender, float32 and int8 of each network; empty where a package is missing."""
     if not all([report.optional(module) for module in ("onnx", "onnxruntime", "onnxscript")]):
         return {}

@@ -10,17 +10,19 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import contenders, inference_tables, report, roofline
-from sparsify import artifacts, models
-from sparsify.compress import masks
-from sparsify.compress.compact import compact
+from sparsify import models
+from sparsify.compress import cut, store
+from sparsify.compress.masks import mask
+from sparsify.compress.remove import remove
 from sparsify.measure.latency import latencies_ms, quartiles
-from sparsify.measure.size import size
 from sparsify.settings import InputError
+from sparsify.structure import analyse
 from stages import runtime
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
@@ -32,57 +34,50 @@ PART = 128  # images at a time, for those contenders that divide a batch
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture, and what is kept of it: units by layer, and features that a layer reads if fewer than those units give it."""
+    """An architecture, and what is kept of it: units by hidden layer, and pixels, if not all of them are read."""
 
     architecture: str
     shape: tuple[int, int, int]
     units: Sequence[int]
-    features: Mapping[str, int]
+    pixels: int | None = None
     width: float = 1.0
 
 
 NETWORKS = {
-    "lenet-300-100 784-56-24": Network("lenet-300-100", MNIST, (56, 24), {}),
-    "lenet-300-100 97-71-33": Network("lenet-300-100", MNIST, (71, 33), {"fc1": 97}),
-    "lenet5 5-10-76-16": Network("lenet5", MNIST, (5, 10, 16), {"fc1": 76}),
-    "mlp 100-100-50-20": Network("mlp", MNIST, (100, 100, 50, 20), {}),
-    "vgg16/4 half": Network("vgg16", CIFAR, (8, 8, 16, 16, 32, 32, 32, *[64] * 7), {}, 0.25),
-    "vgg16 half": Network("vgg16", CIFAR, (32, 32, 64, 64, 128, 128, 128, *[256] * 7), {}),
+    "lenet-300-100 784-56-24": Network("lenet-300-100", MNIST, (56, 24)),
+    "lenet-300-100 97-71-33": Network("lenet-300-100", MNIST, (71, 33), pixels=97),
+    "lenet5 5-10-16": Network("lenet5", MNIST, (5, 10, 16)),
+    "mlp 100-100-50-20": Network("mlp", MNIST, (100, 100, 50, 20)),
+    "vgg16/4 half": Network("vgg16", CIFAR, (8, 8, 16, 16, 32, 32, 32, *[64] * 7), width=0.25),
+    "vgg16 half": Network("vgg16", CIFAR, (32, 32, 64, 64, 128, 128, 128, *[256] * 7)),
 }
 
 
-def masked(dense: nn.Sequential, units: Sequence[int], features: Mapping[str, int]) -> nn.Sequential:
-    """`dense` with zeros such that `units` of each hidden layer stay, and `features` of a layer's inputs: random ones, as time only
-    depends on how many."""
-    layers = models.weighted_layers(dense)
-    kept = {name: torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in layers.items()}
-    live = None
-    for name, count in zip(layers, [*units, None], strict=True):
-        columns = torch.ones(layers[name].weight.shape[1], dtype=torch.bool)
-        if live is not None:
-            columns = live.repeat_interleave(len(columns) // len(live))
-        if name in features:
-            columns = _some(columns.nonzero().flatten(), features[name], len(columns))
-        kept[name][:, ~columns] = False
-        if count is not None:
-            live = _some(torch.arange(layers[name].weight.shape[0]), count, layers[name].weight.shape[0])
-            kept[name][~live] = False
-    return masks.apply(dense, kept)
+def pair(network: Network) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The dense network with random weights, what is left of it, and itself with zeros in place of the rest: random units go, as time
+    only depends on how many."""
+    dense = models.build(network.architecture, network.shape, 10, network.width).eval()
+    images = torch.rand(2, *network.shape)
+    structure = analyse(dense, images)
+    hidden = {name: stream.size for name, stream in structure.shrinkable().items()}
+    keep = {name: _some(size, count) for (name, size), count in zip(hidden.items(), network.units, strict=True)}
+    if network.pixels is not None:
+        keep["input"] = _some(structure.streams["input"].size, network.pixels)
+    small, _ = remove(dense, images, keep, structure=structure)
+    return dense, small.eval(), mask(dense, images, keep, structure=structure)
 
 
-def _some(places: Tensor, count: int, n: int) -> Tensor:
-    """True at `count` of the places, drawn at random.  -> (n,) bool"""
-    mask = torch.zeros(n, dtype=torch.bool)
-    mask[places[torch.randperm(len(places))[:count]]] = True
-    return mask
+def _some(size: int, count: int) -> Tensor:
+    """True at `count` places, drawn at random.  -> (size,) bool"""
+    return torch.randperm(size) < count
 
 
-def rows_of(label: str, dense: nn.Sequential, small: nn.Sequential, zeroed: nn.Sequential, shape: Sequence[int],
-            batches: Sequence[int], threads: Sequence[int], repeats: int) -> list[report.Row]:
+def rows_of(label: str, dense: nn.Module, small: nn.Module, zeroed: nn.Module, shape: Sequence[int], batches: Sequence[int],
+            threads: Sequence[int], repeats: int) -> list[report.Row]:
     """One row for each contender at each batch size and number of threads."""
     plain = {"dense": dense, "compact": small}
     files = contenders.onnx_files(plain, torch.rand(2, *shape))
-    with_csr = sum(isinstance(layer, nn.Linear) for layer in models.weighted_layers(dense).values()) > 2 or shape == MNIST
+    with_csr = sum(isinstance(layer, nn.Linear) for layer in contenders.weighted(dense).values()) > 2 or shape == MNIST
     ways = {**plain, "masked dense": zeroed, "torch prune": contenders.reparametrised(zeroed),
             **({f"CSR, {CSR_ZEROS:.0%} zeros": contenders.sparse(dense, CSR_ZEROS)} if with_csr else {}),
             **{f"torch int8 {name}": contenders.int8(model) for name, model in plain.items()}}
@@ -122,14 +117,15 @@ def _round(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _from_files(dense_path: str, compact_path: str) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, tuple[int, int, int]]:
-    dense, small = artifacts.load_model(dense_path), artifacts.load_model(compact_path)
-    first = next(iter(models.weighted_layers(dense).values()))
-    shape = MNIST if first.weight.shape[1] in (1, 784) else CIFAR
-    units = list(size(small, shape).hidden.values())
-    features = {name: layer.in_features for name, layer in models.weighted_layers(small).items()
-                if isinstance(layer, nn.Linear) and f"{name}_inputs" in dict(small.named_children())}
-    return dense, small, masked(dense, units, features), shape
+def _from_files(dense_path: Path | str, compact_path: Path | str) -> tuple[nn.Module, nn.Module, nn.Module, tuple[int, int, int]]:
+    """As `pair`, of what the stages wrote; and the shape of one image."""
+    content = store.contents(dense_path, ("class", "architecture"))
+    channels, height, width = store.architecture_of(dense_path, content).input_shape
+    dense, small = store.load(dense_path), store.load(compact_path)
+    images = torch.rand(2, channels, height, width)
+    structure = analyse(dense, images)
+    keep = {name: units for name, units in cut.alive_in(structure, small).items() if not units.all()}
+    return dense, small, mask(dense, images, keep, structure=structure), (channels, height, width)
 
 
 def main() -> None:
@@ -149,14 +145,12 @@ def main() -> None:
     try:
         if arguments.dense:
             dense, small, zeroed, shape = _from_files(arguments.dense, arguments.compact)
-            rows = rows_of(arguments.compact, dense, small, zeroed, shape, BATCHES[shape], arguments.threads, arguments.repeats)
+            batches = BATCHES.get(shape, BATCHES[CIFAR])
+            rows = rows_of(arguments.compact, dense, small, zeroed, shape, batches, arguments.threads, arguments.repeats)
         for label in [] if arguments.dense else arguments.networks:
             print(f"{label} ...", file=sys.stderr, flush=True)
             network = NETWORKS[label]
-            dense = models.build(network.architecture, network.shape, 10, network.width).eval()
-            zeroed = masked(dense, network.units, network.features)
-            rows += rows_of(label, dense, compact(zeroed), zeroed, network.shape, BATCHES[network.shape], arguments.threads,
-                            arguments.repeats)
+            rows += rows_of(label, *pair(network), network.shape, BATCHES[network.shape], arguments.threads, arguments.repeats)
     except InputError as error:
         sys.exit(f"error: {error}")
     print(about, *map(report.table, inference_tables.all_of(rows)), sep="\n\n")

@@ -1,9 +1,13 @@
-"""The time of a physical removal against the number of parameters, 1 to 100 million, beside torch-pruning's of the same units.
+"""The time of a physical removal against the number of parameters, 1 to 100 million, and the networks on which it is right at all.
 
-    python -m benchmarks.removal
+    python -m benchmarks.removal                    both
+    python -m benchmarks.removal --scaling mlp      the times alone, of these networks
+    python -m benchmarks.removal --networks unet    the table of networks alone, of these (removal_networks.py); of all where none is named
 
-Half of the units of every hidden layer go. Ours is masks.apply and compact; torch-pruning's is a copy, its dependency graph, and one
-group a layer, as neither may change the network it is given. Both results have equal widths; so their latency is compared too."""
+Both stand beside torch-pruning's. For the times half of the units of every hidden layer go, and it is asked for the same ones. Analysis:
+ours finds the streams, torch-pruning its dependency graph. Removal: ours masks, slices and proves (of which the proof is a column of its
+own), torch-pruning copies, as neither may change the network that it is given, and prunes one group a layer. Both results have equal
+widths; so their latency is compared too."""
 
 import argparse
 import copy
@@ -14,10 +18,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from benchmarks import report
-from sparsify import artifacts, models
-from sparsify.compress import masks
-from sparsify.compress.compact import compact
+from benchmarks import removal_networks, report
+from sparsify import artifacts, models, structure
+from sparsify.compress.proof import Proof
+from sparsify.compress.remove import remove
 from sparsify.measure.latency import latencies_ms
 from stages import runtime
 
@@ -25,54 +29,57 @@ SHAPES = {"mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
 WIDTHS = {"mlp": (0.58, 1.15, 2.25, 4.25, 7.7), "vgg16": (0.26, 0.45, 0.82, 1.5, 2.6)}  # about 1, 3, 10, 32 and 100 million parameters
 LATENCY_BATCH = 16
 
-Dead = dict[str, list[int]]  # by hidden layer, the units that go
+Keep = dict[str, Tensor]  # by stream, here one a hidden layer, which units stay
+Done = tuple[nn.Module, float, float, float]  # what is left; the seconds of the analysis, of the removal, and of the proof in it
 
 
-def ours(model: nn.Sequential, dead: Dead, _: Tensor) -> nn.Sequential:
-    layers = models.weighted_layers(model)
-    kept = {}
-    for name, units in dead.items():
-        kept[name] = torch.ones(len(layers[name].weight), *[1] * (layers[name].weight.ndim - 1), dtype=torch.bool)
-        kept[name][units] = False
-    return compact(masks.apply(model, kept))
+def ours(model: nn.Module, keep: Keep, images: Tensor) -> Done:
+    start = time.perf_counter()
+    found = structure.analyse(model, images)
+    analysed = time.perf_counter()
+    with removal_networks.timed(Proof, "__init__") as asked, removal_networks.timed(Proof, "gap") as compared:
+        small, _ = remove(model, images, keep, structure=found)
+    return small, analysed - start, time.perf_counter() - analysed, sum(asked) + sum(compared)
 
 
-def torch_pruning(model: nn.Sequential, dead: Dead, images: Tensor) -> nn.Sequential:
+def torch_pruning(model: nn.Module, keep: Keep, images: Tensor) -> Done:
     import torch_pruning as tp
 
+    start = time.perf_counter()
     small = copy.deepcopy(model)
+    copied = time.perf_counter()
     graph = tp.DependencyGraph().build_dependency(small, images)
-    for name, units in dead.items():
+    analysed = time.perf_counter()
+    for name, units in keep.items():
         layer = small.get_submodule(name)
         prune = tp.prune_linear_out_channels if isinstance(layer, nn.Linear) else tp.prune_conv_out_channels
-        graph.get_pruning_group(layer, prune, units).prune()
-    return small
+        graph.get_pruning_group(layer, prune, (~units).nonzero().flatten().tolist()).prune()
+    return small, analysed - copied, time.perf_counter() - analysed + copied - start, 0.0
 
 
-def rows_of(kind: str, width: float, ways: dict[str, Callable], repeats: int) -> list[report.Row]:
+def rows_of(kind: str, width: float, ways: dict[str, Callable[..., Done]], repeats: int) -> list[report.Row]:
     """One row a way: the time of the removal, and the latency of what it leaves, interleaved."""
     model = models.build(kind, SHAPES[kind], 10, width).eval()
-    dead = {name: torch.randperm(len(layer.weight))[:len(layer.weight) // 2].sort().values.tolist()
-            for name, layer in list(models.weighted_layers(model).items())[:-1]}
     images = torch.rand(LATENCY_BATCH, *SHAPES[kind])
-    small = {way: remove(model, dead, images[:1]).eval() for way, remove in ways.items()}  # the warm-up too
+    keep = {name: torch.randperm(stream.size) >= stream.size // 2
+            for name, stream in structure.streams(model, images[:1]).items() if stream.fixed is None}
+    small = {way: remove_by(model, keep, images[:1])[0].eval() for way, remove_by in ways.items()}  # the warm-up too
     gap = max((each(images) - small["ours"](images)).abs().max().item() for each in small.values())
     if gap > 1e-3:
         raise RuntimeError(f"the ways disagree by {gap:.2g} in the logits of {kind} at width {width}")
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    seconds: dict[str, list[tuple[float, ...]]] = {way: [] for way in ways}
     for _ in range(repeats):
-        for way, remove in ways.items():
-            start = time.perf_counter()
-            remove(model, dead, images[:1])
-            seconds[way].append(time.perf_counter() - start)
+        for way, remove_by in ways.items():
+            seconds[way].append(remove_by(model, keep, images[:1])[1:])
     latency = latencies_ms({"before": model, **small}, images, repeats)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = []
     for way in ways:
-        removal, passes = report.spread([1e3 * each for each in seconds[way]], 3), report.spread(latency[way], 3)
-        rows.append({"network": kind, "parameters": parameters, "way": way, "removal ms": removal["median"], "q25": removal["q25"],
-                     "q75": removal["q75"], f"latency ms, batch {LATENCY_BATCH}": passes["median"],
-                     "latency q25": passes["q25"], "latency q75": passes["q75"],
+        analysis, removal, proof = (report.spread([1e3 * each for each in times], 3) for times in zip(*seconds[way], strict=True))
+        passes = report.spread(latency[way], 3)
+        rows.append({"network": kind, "parameters": parameters, "way": way, "analysis ms": analysis["median"],
+                     "removal ms": removal["median"], "q25": removal["q25"], "q75": removal["q75"], "proof ms": proof["median"] or None,
+                     f"latency ms, batch {LATENCY_BATCH}": passes["median"], "latency q25": passes["q25"], "latency q75": passes["q75"],
                      "latency before": report.spread(latency["before"], 3)["median"]})
     return rows
 
@@ -101,22 +108,39 @@ def plot(rows: list[report.Row], fitted: dict[str, float]) -> Figure:
     return figure
 
 
+def scaling(kinds: list[str], repeats: int) -> None:
+    ways = {"ours": ours} | ({"torch-pruning": torch_pruning} if report.optional("torch_pruning") else {})
+    about = report.provenance("torch-pruning", n=repeats, interleaved=True)
+    rows = [row for kind in kinds for width in WIDTHS[kind] for row in rows_of(kind, width, ways, repeats)]
+    about["exponents"] = exponents(rows)
+    print(about, report.table(rows), sep="\n")
+    report.write("removal", about, rows)
+    artifacts.write_picture(report.RESULTS / "removal.png", plot(rows, about["exponents"]))
+
+
+def compare(names: list[str]) -> None:
+    about = report.provenance("torch-pruning", "torchvision", n=1)
+    rows = removal_networks.rows(names, with_peer=report.optional("torch_pruning") is not None)
+    about["networks"] = removal_networks.counts(rows)
+    print(about, report.table(rows), sep="\n")
+    report.write("removal_networks", about, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--networks", nargs="+", default=list(WIDTHS), choices=WIDTHS)
+    parser.add_argument("--scaling", nargs="*", choices=WIDTHS, help="the times against parameters; of all networks where none is named")
+    parser.add_argument("--networks", nargs="*", choices=removal_networks.NETWORKS, metavar="NETWORK", help="the table of networks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     runtime.keep_freed_memory()
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
-    ways = {"ours": ours} | ({"torch-pruning": torch_pruning} if report.optional("torch_pruning") else {})
-    about = report.provenance("torch-pruning", n=arguments.repeats, interleaved=True)
-    rows = [row for kind in arguments.networks for width in WIDTHS[kind] for row in rows_of(kind, width, ways, arguments.repeats)]
-    about["exponents"] = exponents(rows)
-    print(about, report.table(rows), sep="\n")
-    report.write("removal", about, rows)
-    artifacts.write_picture(report.RESULTS / "removal.png", plot(rows, about["exponents"]))
+    both = arguments.scaling is None and arguments.networks is None
+    if both or arguments.scaling is not None:
+        scaling(arguments.scaling or list(WIDTHS), arguments.repeats)
+    if both or arguments.networks is not None:
+        compare(arguments.networks or list(removal_networks.NETWORKS))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsify.measure.size import size
-from sparsify.models import Select
+from sparsify.compress.exact import PickingLinear
+from sparsify.measure.size import macs
 
 MATRIX = 768  # the side of the product that stands for the matrix rate: large enough for it, and short
 PRODUCTS = 5  # in a row: what the contender before left in the caches matters to the first alone
@@ -29,23 +29,21 @@ def bound_ms(work: Work, macs_per_ms: float, bytes_per_ms: float) -> float:
     return max(work.macs / macs_per_ms, work.bytes / bytes_per_ms)
 
 
-def work(model: nn.Sequential, input_shape: Sequence[int], batch_size: int) -> Work:
-    """Of one pass of a plain network in float32."""
-    counted = size(model, input_shape)
-    n_classes = list(counted.weights.values())[-1] // list(model.children())[-1].weight.shape[1]
-    per_image = input_bytes(model, input_shape) + 4 * n_classes
-    return Work(batch_size * counted.macs, counted.bytes + batch_size * per_image)
+@torch.no_grad()
+def work(model: nn.Module, input_shape: Sequence[int], batch_size: int) -> Work:
+    """Of one pass of a plain network in float32, from images to logits."""
+    image = torch.zeros(1, *input_shape)
+    kept = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    per_image = input_bytes(model, input_shape) + model.eval()(image).nbytes
+    return Work(batch_size * macs(model, image), kept + batch_size * per_image)
 
 
-def input_bytes(model: nn.Sequential, input_shape: Sequence[int]) -> int:
-    """Of the cache lines that hold a feature that the network reads; a Select behind the first layer does not count."""
-    n_features = torch.Size(input_shape).numel()
-    for layer in model.children():
-        if isinstance(layer, Select):
-            return CACHE_LINE * len((4 * layer.index // CACHE_LINE).unique())
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            break
-    return 4 * n_features
+def input_bytes(model: nn.Module, input_shape: Sequence[int]) -> int:
+    """Of the cache lines that hold a feature that the network reads."""
+    first = next(layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d))
+    if isinstance(first, PickingLinear):
+        return CACHE_LINE * len((4 * first.index // CACHE_LINE).unique())
+    return 4 * torch.Size(input_shape).numel()
 
 
 class MatrixProducts(nn.Module):

@@ -1,7 +1,6 @@
 """Writing so that nothing is ever half-written, and reading that says what is wrong with a file.
 
-Bytes go to a temporary name beside the target and are moved over it. Models are plain data (a description of the layers,
-tensors, settings) and load with `weights_only`."""
+Bytes go to a temporary name beside the target and are moved over it. Files hold tensors and plain data, and load with `weights_only`."""
 
 import csv
 import io

@@ -26,7 +26,7 @@ def controls(params: Params) -> None:
     example = networks.example(dataset)
     structure = analyse(dense, example)
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    ways = {"magnitude": (lambda: _cut(dense, small, structure, example), params.finetune.train.epochs),
+    ways = {"magnitude": (lambda: _cut(dense, small, structure, example, params.prune.inputs), params.finetune.train.epochs),
             "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
 
     figures, states = {}, {}
@@ -51,9 +51,9 @@ def controls(params: Params) -> None:
         state.unlink(missing_ok=True)
 
 
-def _cut(dense: nn.Module, small: nn.Module, structure: Structure, example: Tensor) -> nn.Module:
+def _cut(dense: nn.Module, small: nn.Module, structure: Structure, example: Tensor, inputs: bool) -> nn.Module:
     keep, weights = magnitude.like(dense, structure, small)
-    return remove(dense, example, keep, weights=weights, structure=structure)[0]
+    return remove(dense, example, keep, weights=weights, inputs=inputs, structure=structure)[0]
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
-"""The networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
+"""The plain networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from sparsify.artifacts import FileError, write_tensors
-from sparsify.bayes.convert import bayesianize
-from sparsify.bayes.priors import PriorSettings
+from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
 from sparsify.models import Architecture
-from sparsify.settings import build
 from stages import runtime
 from stages.params import Params
 
@@ -32,21 +28,6 @@ def load(path: Path, expected: Architecture | None = None) -> nn.Module:
     if expected is not None and found != expected:
         raise FileError(f"{path} holds another architecture ({_said(found)}) than is asked for ({_said(expected)})")
     return store.load(path).to(runtime.device())
-
-
-def save_bayesian(path: Path, twin: nn.Module, of: Architecture, prior: PriorSettings, inputs: bool) -> None:
-    state = {name: tensor.detach().cpu() for name, tensor in twin.state_dict().items()}
-    write_tensors(path, {"class": "Bayesian twin", "architecture": of.as_data(), "prior": asdict(prior), "inputs": inputs, "state": state})
-
-
-def load_bayesian(path: Path, examples: Tensor) -> nn.Module:
-    """The twin that `save_bayesian` wrote, on the device, in evaluation."""
-    content = store.contents(path, ("class", "architecture", "prior", "inputs", "state"))
-    dense = store.architecture_of(path, content).build()
-    prior = build(PriorSettings, content["prior"], f"{path}: prior")
-    twin = bayesianize(dense.to(runtime.device()), examples, prior, inputs=content["inputs"])
-    store.load_state(path, twin, content["state"], content, dense)
-    return twin.eval()
 
 
 def _said(network: Architecture) -> str:

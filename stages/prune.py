@@ -15,7 +15,7 @@ from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quali
 from sparsify.measure.size import Size, reduction, size, total
 from sparsify.structure import analyse
 from sparsify.training import answers
-from stages import networks, runtime
+from stages import networks, runtime, twins
 from stages.params import Params
 from stages.recovery import recover
 
@@ -27,7 +27,7 @@ def prune(params: Params) -> None:
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
-    twin = networks.load_bayesian(runtime.BAYESIAN, example)
+    twin = twins.load(runtime.BAYESIAN, example)
     mean, scores = bake(twin), log_alphas(twin)
     dense = networks.load(runtime.BASELINE)
     structure = analyse(mean, example)

@@ -9,7 +9,7 @@ from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.training import answers, cross_entropy, distillation, fit
-from stages import networks, runtime
+from stages import networks, runtime, twins
 from stages.params import Params
 
 
@@ -39,7 +39,7 @@ def train_bayesian(params: Params) -> None:
     if not distributed.first():
         return
 
-    networks.save_bayesian(runtime.BAYESIAN, model, architecture, params.prior, params.prune.inputs)
+    twins.save(runtime.BAYESIAN, model, architecture, params.prior, params.prune.inputs)
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "bayesian.json", {"bayesian": {
         "prior": params.prior.kind,

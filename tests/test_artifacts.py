@@ -1,4 +1,4 @@
-"""Files are whole or not there, models are data without code, and damage is an InputError that names the file."""
+"""Files are whole or not there, hold data without code, and damage is an InputError that names the file."""
 
 import csv
 import errno
@@ -8,19 +8,11 @@ import resource
 
 import pytest
 import torch
-from torch import nn
 
-from sparsify import artifacts, models
+from sparsify import artifacts
 from sparsify.artifacts import FileError
-from sparsify.settings import InputError
 
 IMAGES = torch.rand(5, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def model():
-    torch.manual_seed(0)
-    return models.build("lenet5", (1, 28, 28), 10, width=0.2).eval()
 
 
 class Code:
@@ -77,92 +69,46 @@ def test_json_and_csv_read_back_with_the_standard_library(tmp_path):
         assert list(csv.DictReader(file)) == [{"epoch": "1", "name": "a, b"}, {"epoch": "2", "name": 'c "d"'}]
 
 
-def test_saved_model_gives_the_same_logits_after_loading(model, tmp_path):
-    artifacts.save_model(tmp_path / "model.pt", model)
-    loaded = artifacts.load_model(tmp_path / "model.pt", models.describe(model)).eval()
-    assert [type(layer) for layer in loaded] == [type(layer) for layer in model]
-    torch.testing.assert_close(loaded(IMAGES), model(IMAGES), rtol=0, atol=0)
-
-
-def test_saved_bayesian_network_comes_back_with_its_tensors_and_prior(model, tmp_path):
-    prior = {"kind": "gaussian", "beta": 0.5, "inputs": False}
-    artifacts.save_bayesian(tmp_path / "model.pt", models.describe(model), model, prior)
-    plain, loaded_prior, state = artifacts.load_bayesian(tmp_path / "model.pt")
-    plain.load_state_dict(state)
-    assert loaded_prior == prior
-    torch.testing.assert_close(plain.eval()(IMAGES), model(IMAGES), rtol=0, atol=0)
-
-
-def test_equal_models_give_equal_bytes_whatever_the_name(model, tmp_path):
+def test_equal_tensors_give_equal_bytes_whatever_the_name(tmp_path):
     for name in ("a.pt", "another name.pt"):
-        artifacts.save_model(tmp_path / name, model, epochs=3)
+        artifacts.write_tensors(tmp_path / name, {"images": IMAGES, "epochs": 3})
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another name.pt").read_bytes()
 
 
-@pytest.mark.parametrize("load", [artifacts.load_model, artifacts.load_bayesian, artifacts.read_tensors])
-def test_model_file_with_code_in_it_is_refused_and_the_code_does_not_run(load, tmp_path):
-    torch.save({"layers": [], "state": {}, "prior": {}, "extra": Code(tmp_path / "ran")}, tmp_path / "model.pt")
-    with pytest.raises(InputError, match=r"model\.pt"):
-        load(tmp_path / "model.pt")
+def test_tensors_and_plain_data_come_back(tmp_path):
+    artifacts.write_tensors(tmp_path / "a.pt", {"images": IMAGES, "about": {"epochs": 3, "widths": [1, None, "two"]}})
+    found = artifacts.read_tensors(tmp_path / "a.pt")
+    assert torch.equal(found.pop("images"), IMAGES) and found == {"about": {"epochs": 3, "widths": [1, None, "two"]}}
+
+
+def test_file_with_code_in_it_is_refused_and_the_code_does_not_run(tmp_path):
+    torch.save({"state": {}, "extra": Code(tmp_path / "ran")}, tmp_path / "model.pt")
+    with pytest.raises(FileError, match=r"model\.pt cannot be read"):
+        artifacts.read_tensors(tmp_path / "model.pt")
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "model.pt", weights_only=False)
     assert (tmp_path / "ran").exists(), "the code would not have run anyhow"
 
 
 @pytest.mark.parametrize("damage", [
-    lambda content: content[:len(content) // 2], lambda content: content[:-10], lambda content: b"", lambda content: b"not a model",
+    lambda content: content[:len(content) // 2], lambda content: content[:-10], lambda content: b"", lambda content: b"not tensors",
 ], ids=["half", "last bytes", "empty", "text"])
-def test_damaged_model_file_is_named(damage, model, tmp_path):
+def test_damaged_file_is_named(damage, tmp_path):
     path = tmp_path / "model.pt"
-    artifacts.save_model(path, model)
+    artifacts.write_tensors(path, {"images": IMAGES})
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match="it has to be whole") as caught:
-        artifacts.load_model(path)
+    with pytest.raises(FileError, match="it has to be whole") as caught:
+        artifacts.read_tensors(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_missing_model_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.pt does not exist"):
-        artifacts.load_model(tmp_path / "nowhere.pt")
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileError, match=r"nowhere\.pt does not exist"):
+        artifacts.read_tensors(tmp_path / "nowhere.pt")
 
 
 def test_file_of_something_without_names_is_refused(tmp_path):
     torch.save(IMAGES, tmp_path / "images.pt")
     with pytest.raises(FileError, match=r"images\.pt holds a Tensor; .* by name"):
         artifacts.read_tensors(tmp_path / "images.pt")
-
-
-def test_file_without_a_model_is_refused(model, tmp_path):
-    artifacts.write_tensors(tmp_path / "tensors.pt", {"images": IMAGES})
-    artifacts.save_model(tmp_path / "plain.pt", model)
-    with pytest.raises(InputError, match="layers, state"):
-        artifacts.load_model(tmp_path / "tensors.pt")
-    with pytest.raises(InputError, match="prior"):
-        artifacts.load_bayesian(tmp_path / "plain.pt")
-
-
-def test_file_of_another_architecture_is_refused_with_both_widths(tmp_path):
-    small, large = (nn.Sequential(nn.Flatten(), nn.Linear(4, units), nn.ReLU(), nn.Linear(units, 2)) for units in (3, 30))
-    artifacts.save_model(tmp_path / "model.pt", small)
-    with pytest.raises(InputError, match=r"model\.pt holds another architecture .*3-2.*30-2"):
-        artifacts.load_model(tmp_path / "model.pt", models.describe(large))
-
-
-def test_bayesian_file_in_place_of_a_plain_one_is_refused(model, tmp_path):
-    artifacts.save_bayesian(tmp_path / "b.pt", models.describe(model), model, {"kind": "gate"})
-    with pytest.raises(InputError, match=r"b\.pt is not a model file"):
-        artifacts.load_model(tmp_path / "b.pt")
-
-
-def test_tensors_that_do_not_fit_their_layers_are_refused(model, tmp_path):
-    state = {**model.state_dict(), "odd": torch.zeros(1)}
-    artifacts.write_tensors(tmp_path / "m.pt", {"layers": models.describe(model), "state": state, "extra": {}})
-    with pytest.raises(InputError, match=r"m\.pt: its tensors do not fit"):
-        artifacts.load_model(tmp_path / "m.pt")
-
-
-def test_layers_that_are_not_known_are_refused(tmp_path):
-    artifacts.write_tensors(tmp_path / "m.pt", {"layers": [("a", "Transformer", {})], "state": {}, "extra": {}})
-    with pytest.raises(InputError, match=r"m\.pt describes layers"):
-        artifacts.load_model(tmp_path / "m.pt")

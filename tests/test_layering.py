@@ -10,7 +10,8 @@ import pytest
 TOP = Path(__file__).parent.parent
 SOURCES = sorted([*TOP.glob("sparsify/**/*.py"), *TOP.glob("stages/**/*.py")])
 LIBRARY = [path for path in SOURCES if path.is_relative_to(TOP / "sparsify")]
-PACKAGES = ("bayes", "compress", "measure")
+PACKAGES = ("bayes", "compress", "measure")  # side by side; structure is below them
+ABOVE = {"__init__.py", "compaction.py"}  # the face, and what brings bayes and compress together
 SURROUNDINGS = {"environ", "environb", "getenv", "getcwd", "chdir", "cwd", "home", "expanduser", "argv"}
 each_of = lambda paths: pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(TOP)))  # noqa: E731
 
@@ -40,7 +41,7 @@ def test_imports_are_found_in_every_form():
 
 
 def test_the_sources_are_where_these_tests_look():
-    assert {path.parent.name for path in SOURCES} == {"sparsify", "stages", *PACKAGES}
+    assert {path.parent.name for path in SOURCES} == {"sparsify", "stages", "structure", *PACKAGES}
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -50,9 +51,28 @@ def test_packages_never_import_one_another(package):
         assert not [name for name in imports_of(path) for other in others if within(name, other)], path
 
 
-@each_of([path for path in LIBRARY if path.parent.name == "sparsify"])
+@each_of([path for path in LIBRARY if path.parent.name == "sparsify" and path.name not in ABOVE])
 def test_leaves_import_no_package(path):
-    assert not [name for name in imports_of(path) for package in PACKAGES if within(name, f"sparsify.{package}")]
+    assert not [name for name in imports_of(path) for package in ("structure", *PACKAGES) if within(name, f"sparsify.{package}")]
+
+
+@each_of([path for path in LIBRARY if path.parent.name == "structure"])
+def test_structure_imports_nothing_else_of_the_library_but_its_errors(path):
+    found = [name for name in imports_of(path) if within(name, "sparsify") and not within(name, "sparsify.structure")]
+    assert not [name for name in found if not within(name, "sparsify.settings")]
+
+
+@each_of([path for path in LIBRARY if path.parent.name != "sparsify" or path.name not in ABOVE])
+def test_nothing_below_imports_what_is_above(path):
+    face = {alias for node in ast.parse((TOP / "sparsify/__init__.py").read_text()).body if isinstance(node, ast.ImportFrom)
+            for alias in (name.name for name in node.names)}
+    assert not [name for name in imports_of(path) if within(name, "sparsify.compaction") or name.removeprefix("sparsify.") in face]
+
+
+def test_only_compaction_brings_bayes_and_compress_together():
+    both = [path.name for path in LIBRARY if all([any(within(name, f"sparsify.{package}") for name in imports_of(path))
+                                                  for package in ("bayes", "compress")])]
+    assert sorted(both) == sorted(ABOVE)
 
 
 @each_of(LIBRARY)
@@ -60,9 +80,7 @@ def test_the_library_sees_no_stages_yaml_or_dvc(path):
     assert not [name for name in imports_of(path) for module in ("stages", "yaml", "dvc", "dvclive") if within(name, module)]
 
 
-@pytest.mark.parametrize("path", [
-    pytest.param(path, id=str(path.relative_to(TOP)), marks=pytest.mark.xfail(
-        path.name == "artifacts.py", reason="load_model and load_bayesian still do, and are to go", strict=True)) for path in LIBRARY])
+@each_of(LIBRARY)
 def test_the_library_never_sends_its_user_to_a_pipeline(path):
     """Who has only the package can do nothing with a message that says dvc repro."""
     assert "dvc" not in path.read_text().lower()

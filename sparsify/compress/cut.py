@@ -33,7 +33,8 @@ def cut_of(network: nn.Module) -> Cut:
 def plan(structure: Structure, model: nn.Module, alive: Mapping[str, Tensor]) -> Cut:
     """The cut that takes the units away that are not alive.  alive: by stream, (units,) bool; streams that are not named stay whole"""
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    counted = {slot.tensor: slot.index.numel() for stream in structure.streams.values() for slot in stream.slots if slot.tensor not in shapes}
+    slots = [slot for stream in structure.streams.values() for slot in stream.slots]
+    counted = {slot.tensor: slot.index.numel() for slot in slots if slot.tensor not in shapes}  # numbers that a module keeps
     kept: dict[tuple[str, int], Tensor] = {}
     for name, units in alive.items():
         if structure.streams[name].fixed is None and not units.all():
@@ -78,8 +79,10 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
     for name in cut.keep.keys() - state.keys():
         path, _, number = name.rpartition(".")
         setattr(small.get_submodule(path), number, len(cut.keep[name][0]))
-    for path in dict.fromkeys(path for name in tensors for path in _above(name)):
-        _refit(small.get_submodule(path))
+    narrow = set(memo.values())
+    for module in small.modules():  # a parametrised weight lies below the layer that it is the weight of
+        if not narrow.isdisjoint([*module.parameters(), *module.buffers()]):
+            _refit(module)
     for path, width in cut.norms.items():
         norm = small.get_submodule(path)
         if isinstance(norm, nn.LayerNorm):
@@ -100,13 +103,8 @@ def _after(first: Cut, second: Cut) -> Cut:
     for tensor, dims in second.keep.items():
         own = keep.setdefault(tensor, {})
         own |= {dim: own[dim][index] if dim in own else index for dim, index in dims.items()}
-    return Cut(keep, second.norms | first.norms, first.picks | second.picks)
-
-
-def _above(tensor: str) -> list[str]:
-    """Every module that a tensor lies in, by path: a parametrised weight lies below the layer that it is the weight of."""
-    parts = tensor.split(".")[:-1]
-    return [".".join(parts[:length]) for length in range(len(parts) + 1)]
+    picks = first.picks | {path: first.picks[path][index] if path in first.picks else index for path, index in second.picks.items()}
+    return Cut(keep, second.norms | first.norms, picks)
 
 
 def _refit(module: nn.Module) -> None:

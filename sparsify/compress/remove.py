@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.compress.cut import plan, sliced
+from sparsify.compress.exact import PickingLinear
 from sparsify.compress.masks import alive_units, silenced
 from sparsify.compress.proof import Proof
 from sparsify.compress.report import Report
@@ -37,10 +38,10 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     wish = {name: rounded(units, multiple_of) for name, units in alive.items()
             if name not in guarded and structure.streams[name].fixed is None and not units.all()}
     wish = {name: units for name, units in wish.items() if not units.all()}
-    trial = _Trial(masked, structure, Proof(masked, example), _picks(structure, alive))
+    leave = {name: torch.ones_like(units) if name in guarded else units for name, units in alive.items()}
+    trial = _Trial(masked, structure, Proof(masked, example), leave)
     small, gap = trial.solve(wish)
     kept = {name: "protected" for name in guarded if not alive[name].all()} | trial.kept
-    small.train(model.training)
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
 
 
@@ -49,9 +50,9 @@ def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], we
     """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""
     if not weights:  # then nothing silent stays, and no masked copy is needed
         alive = alive_units(structure, keep)
-        return sliced(model, replace(plan(structure, model, alive), picks=_picks(structure, alive)))
+        return sliced(model, replace(plan(structure, model, alive), picks=_picks(structure, model, alive)[0]))
     masked, alive = silenced(model, structure, keep, weights, inputs)
-    return sliced(masked, replace(plan(structure, masked, alive), picks=_picks(structure, alive)))
+    return sliced(masked, replace(plan(structure, masked, alive), picks=_picks(structure, masked, alive)[0]))
 
 
 def rounded(units: Tensor, multiple_of: int) -> Tensor:
@@ -63,31 +64,37 @@ def rounded(units: Tensor, multiple_of: int) -> Tensor:
     return units
 
 
-def _picks(structure: Structure, alive: Alive) -> dict[str, Tensor]:
-    """By linear layer, the features of the network's input that it still reads."""
-    picks = {}
+def _picks(structure: Structure, network: nn.Module, alive: Alive) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """By linear layer, the features of the network's input that it still reads; and by stream of the input, why all of it is read."""
+    masks: dict[str, Tensor] = {}
+    kept: dict[str, str] = {}
     for name, stream in structure.streams.items():
-        if not stream.writers and not alive[name].all():
-            for slot in stream.readers:
-                mask = torch.ones(slot.index.numel(), dtype=torch.bool)
-                mask[slot.index[~alive[name]].reshape(-1)] = False
-                if slot.module is not None and len(mask) == int(slot.index.max()) + 1:
-                    picks[slot.module] = mask.nonzero().flatten()
-    return picks
+        for slot in stream.readers if not stream.writers and not alive[name].all() else ():
+            layer = None if slot.module is None else network.get_submodule(slot.module)
+            if slot.module is None or type(layer) not in (nn.Linear, PickingLinear):
+                kept[name] = f"{slot.module or slot.tensor} is no linear layer of torch's own, and reads all of it"
+                continue
+            mask = masks.setdefault(slot.module, torch.ones(network.get_parameter(slot.tensor).shape[1], dtype=torch.bool))
+            mask[slot.index[~alive[name]].reshape(-1)] = False
+    return {layer: mask.nonzero().flatten() for layer, mask in masks.items()}, kept
 
 
 class _Trial:
     """Which of the wished cuts a network can do, found by doing them."""
 
-    def __init__(self, masked: nn.Module, structure: Structure, proof: Proof, picks: dict[str, Tensor]):
-        self.masked, self.structure, self.proof, self.picks = masked, structure, proof, picks
+    def __init__(self, masked: nn.Module, structure: Structure, proof: Proof, alive: Alive):
+        self.masked, self.structure, self.proof = masked, structure, proof
+        self.picks, self.kept = _picks(structure, masked, alive)  # kept: not cut, and why
+        self.of_input = [name for name, stream in structure.streams.items() if not stream.writers and not alive[name].all()]
         self.done: Alive = {}  # cut
-        self.kept: dict[str, str] = {}  # not cut, and why
         self.failure = ""
 
     def solve(self, wish: Alive) -> tuple[nn.Module, float]:
         self._add(self._coupled(wish), wish)
         attempt = self._attempt(self.done)
+        if attempt is None and self.picks:  # a layer that reads the input does more than its class says
+            self.picks, self.kept = {}, {name: self.failure for name in self.of_input}
+            return self.solve(wish)
         if attempt is None:
             raise InputError(f"the network does not give the same outputs twice for one input ({self.failure.removeprefix('cut, ')}): "
                              "nothing can be proven of it; let it draw nothing at random in evaluation")

@@ -27,8 +27,9 @@ class Report:
            kept: Mapping[str, str], gap: float) -> "Report":
         before = {name: stream.size for name, stream in structure.streams.items()}
         after = {name: int(cut[name].sum()) if name in cut else size for name, size in before.items()}
-        after |= {name: int(alive[name].sum()) for name, stream in structure.streams.items() if not stream.writers}
-        fixed = {name: stream.fixed for name, stream in structure.streams.items() if stream.fixed is not None}
+        after |= {name: int(alive[name].sum()) for name, stream in structure.streams.items() if not stream.writers and name not in kept}
+        fixed = {name: stream.fixed for name, stream in structure.streams.items()
+                 if stream.fixed is not None and after[name] == stream.size}
         count = [sum(parameter.numel() for parameter in network.parameters()) for network in (model, small)]
         macs = [_macs(network, structure) for network in (model, small)]
         return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), _zeros(small, structure), gap)
@@ -57,8 +58,6 @@ class Report:
 def _macs(network: nn.Module, structure: Structure) -> int:
     sizes = {name: tensor.numel() for name, tensor in network.state_dict().items()}
     return sum(uses * sizes[name] for name, uses in structure.uses.items() if name in sizes)
-
-
 
 
 def _zeros(network: nn.Module, structure: Structure) -> int:

@@ -1,9 +1,9 @@
-"""Which units of any network leave together: export.py (its graph) -> walk.py (the graph run on labels, by rules.py) -> streams.py.
+"""Which units of any network leave together: analysis.py exports its graph, walks through it on labels, and finds the streams.
 
-units.py is a union-find over labels; contractions.py, norms.py and movement.py hold the rules; cut.py slices a copy. docs/structure.md
-tells the idea, the rules and the limits."""
+units.py (union-find) <- streams.py, walk.py <- contractions.py heads.py norms.py movement.py <- rules.py (all of them) <- analysis.py
+docs/structure.md tells the idea, the rules and the limits."""
 
+from sparsify.structure.analysis import analyse, streams
 from sparsify.structure.streams import COSTS, Slot, Stream, Structure, listed, protected, unit_costs, weight_costs
-from sparsify.structure.walk import analyse, streams
 
 __all__ = ["COSTS", "Slot", "Stream", "Structure", "analyse", "listed", "protected", "streams", "unit_costs", "weight_costs"]

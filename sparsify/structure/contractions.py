@@ -36,7 +36,8 @@ def by_weight(walk: Walk, x: Any, weight: Any, bias: Any, axis: int, row_dim: in
         walk.freeze((Labels(labels), bias), f"multiplied by a weight that is computed ({walk.where()})")
         return Labels(nothing(shape))
     (name, row_at, row), (_, column_at, column) = rows, columns
-    walk.written[name, row_at], walk.read[name, column_at] = None, None
+    walk.writes(name, row_at)
+    walk.reads(name, column_at)
     walk.uses_weight(name, out_axis)
     if isinstance(walk.model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention):
         reason = f"nn.MultiheadAttention fixes its widths ({name.rpartition('.')[0]})"
@@ -155,31 +156,37 @@ def _convolution(walk: Walk, x: Any, weight: Any, bias: Any, groups: int, transp
     if varies_beside(labels, axis):
         walk.freeze(Labels(labels), f"units and places are mixed where {walk.where()} reads them")
         labels = nothing(labels.shape)
-    name, read, n_out = weight.name, line(labels, axis), shape[axis]
-    walk.uses_weight(name, axis)
-    first = walk.entries(name, 0)
-    walk.written[name, 0] = None
-    if groups == len(read):  # depthwise: what comes in and what goes out are one unit
-        wide = read.repeat_interleave(n_out // groups)
-        kernels = first.repeat_interleave(n_out // groups) if transposed else first
-        walk.tie_or_freeze(wide, kernels, f"read beside what is no unit ({walk.where()})")
-        out = kernels
-    else:  # the same place of every group leaves together
-        second = walk.entries(name, 1)
-        rows, columns = (second, first) if transposed else (first, second)
-        walk.written[name, row_dim], walk.read[name, column_dim] = None, None
-        if transposed:
-            walk.written.pop((name, 0), None)
-            _together(walk, columns, groups)
-            out = rows.repeat(groups)
-        else:
-            columns = columns.repeat(groups)
-            _together(walk, rows, groups)
-            out = rows
-        walk.tie_or_freeze(read, columns, f"read beside what is no unit ({walk.where()})")
+    walk.uses_weight(weight.name, axis)
+    inside = line(labels, axis)
+    out = (_depthwise if groups == len(inside) else _grouped)(walk, weight.name, inside, groups, shape[axis], transposed)
     if bias is not None:
         walk.tie_or_freeze(walk.labels(bias).reshape(-1), out, f"its bias is computed ({walk.where()})")
     return Labels(along(out, axis, shape))
+
+
+def _depthwise(walk: Walk, name: str, inside: Tensor, groups: int, n_out: int, transposed: bool) -> Tensor:
+    """What comes in and what goes out are one unit.  (groups,) -> (n_out,)"""
+    walk.writes(name, 0)
+    kernels = walk.entries(name, 0)
+    kernels = kernels.repeat_interleave(n_out // groups) if transposed else kernels
+    walk.tie_or_freeze(inside.repeat_interleave(n_out // groups), kernels, f"read beside what is no unit ({walk.where()})")
+    return kernels
+
+
+def _grouped(walk: Walk, name: str, inside: Tensor, groups: int, n_out: int, transposed: bool) -> Tensor:
+    """The same place of every group leaves together.  (C,) -> (n_out,)"""
+    row_dim, column_dim = (1, 0) if transposed else (0, 1)
+    walk.writes(name, row_dim)
+    walk.reads(name, column_dim)
+    rows, columns = walk.entries(name, row_dim), walk.entries(name, column_dim)
+    if transposed:
+        _together(walk, columns, groups)
+        rows = rows.repeat(groups)
+    else:
+        _together(walk, rows, groups)
+        columns = columns.repeat(groups)
+    walk.tie_or_freeze(inside, columns, f"read beside what is no unit ({walk.where()})")
+    return rows
 
 
 def _together(walk: Walk, nodes: Tensor, groups: int) -> None:
@@ -192,7 +199,7 @@ def embedding(walk: Walk, weight: Any, indices: Any, *args: Any, **kwargs: Any) 
     columns = lines(walk, weight, 1) if isinstance(weight, Part) else None
     if columns is None:
         return Labels(nothing(walk.shape()))
-    walk.written[columns[0], columns[1]] = None
+    walk.writes(*columns[:2])
     return Labels(along(columns[2], -1, walk.shape()))
 
 
@@ -200,7 +207,7 @@ def weight_norm(walk: Walk, direction: Any, length: Any, dim: int = 0) -> Any:
     """v g / |v|, a norm a row: zeros add nothing to it, so that rows and columns leave as those of a plain weight do."""
     if isinstance(direction, Part) and isinstance(length, Part) and direction.position is None and length.position is None:
         walk.units.tie(walk.entries(direction.name, dim), walk.entries(length.name, dim))
-        walk.divisors[direction.name, dim] = None
+        walk.divides_by(direction.name, dim)
         return direction
     walk.freeze((direction, length), f"a weight that is computed ({walk.where()})")
     return Labels(nothing(walk.shape()))

@@ -22,14 +22,14 @@ def tie(walk: Walk, labels: Tensor) -> Tensor | None:
     path, count, width = walk.layer()[0], labels.shape[dim], labels.shape[-1]
     for name, number in _numbers(walk).items():
         entry = (f"{path}.{name}".removeprefix("."), 0)
-        if number == count and entry not in walk.nodes:
-            walk.nodes[entry] = walk.units.new(count)
-        elif number == count * width and entry not in walk.nodes:  # of all heads together, as all_head_size
-            walk.nodes[entry] = walk.units.new(number)
+        if number == count and entry not in walk.found.nodes:
+            walk.found.nodes[entry] = walk.units.new(count)
+        elif number == count * width and entry not in walk.found.nodes:  # of all heads together, as all_head_size
+            walk.found.nodes[entry] = walk.units.new(number)
     first = next(f"{path}.{name}".removeprefix(".") for name, number in _numbers(walk).items() if number == count)
-    heads = walk.nodes[first, 0]
+    heads = walk.found.nodes[first, 0]
     for name, number in _numbers(walk).items():
-        nodes = walk.nodes.get((f"{path}.{name}".removeprefix("."), 0))
+        nodes = walk.found.nodes.get((f"{path}.{name}".removeprefix("."), 0))
         if nodes is not None:
             walk.units.tie(heads.repeat_interleave(number // count), nodes)
     whole = along(heads, dim, labels.shape)

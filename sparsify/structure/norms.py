@@ -14,7 +14,7 @@ def unit_by_unit(walk: Walk, x: Any, weight: Any, bias: Any, mean: Any, var: Any
     labels = walk.labels(x)
     _tie_vectors(walk, _channels(walk, labels), weight, bias, mean, var)
     if isinstance(var, Part):
-        walk.divisors[var.name, 0] = None
+        walk.divides_by(var.name, 0)
     return Labels(walk.units.find(labels))
 
 
@@ -29,6 +29,10 @@ def _channels(walk: Walk, labels: Tensor) -> Tensor:
     if varies_beside(labels, 1):
         walk.freeze(Labels(labels), f"normalised over places of different units ({walk.where()})")
     return line(labels, 1)
+
+
+def rms_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = None, eps: float | None = None) -> Any:
+    return layer_norm(walk, x, normalized_shape, weight)
 
 
 def layer_norm(walk: Walk, x: Any, normalized_shape: list[int], weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -60,4 +64,4 @@ def group_norm(walk: Walk, x: Any, groups: int, weight: Any = None, bias: Any = 
 
 RULES: dict[str, Callable[..., Any]] = {
     "batch_norm": unit_by_unit, "instance_norm": unit_by_unit, "_native_batch_norm_legit_no_training": unit_by_unit,
-    "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": layer_norm, "group_norm": group_norm}
+    "cudnn_batch_norm": unit_by_unit, "layer_norm": layer_norm, "rms_norm": rms_norm, "group_norm": group_norm}

@@ -1,6 +1,6 @@
 """Streams: units that can only leave together, with everything that has an entry for them; and what a unit costs."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -105,58 +105,66 @@ Entry = tuple[str, int]  # tensor, dimension
 
 @dataclass
 class Found:
-    """What a walk over the graph leaves: for every dimension of a tensor whose entries are units, the nodes of these units."""
+    """What a walk over the graph finds."""
 
-    nodes: dict[Entry, Tensor]  # (n,), nodes that stand for their units
-    reasons: Mapping[int, str]
-    written: Iterable[Entry]
-    read: Iterable[Entry]
-    modules: Mapping[str, str | None]  # by tensor
-    others: Mapping[int, tuple[str, ...]]
-    divisors: Iterable[Entry]  # what masks do not set to zero
-    inputs: Iterable[str]  # names in `nodes` that are no tensors of the network but what it is given
+    nodes: dict[Entry, Tensor] = field(default_factory=dict)  # (n,), of a dimension whose entries belong to units
+    written: set[Entry] = field(default_factory=set)
+    read: set[Entry] = field(default_factory=set)
+    divisors: set[Entry] = field(default_factory=set)  # what masks do not set to zero
+    modules: dict[str, str | None] = field(default_factory=dict)  # by tensor
+    inputs: set[str] = field(default_factory=set)  # names in `nodes` that are no tensors of the network but what it is given
 
 
-def assemble(found: Found) -> dict[str, Stream]:
-    """Units with entries in the same places are a stream; so are its name and order found.
+Members = list[tuple[int, int]]  # (which of the entries, place in it) of all that is of one unit, in the order of the entries
+
+
+def assemble(found: Found, reasons: Mapping[int, str], others: Mapping[int, tuple[str, ...]]) -> dict[str, Stream]:
+    """Units with entries in the same places are a stream.  found: with nodes that stand for their units; reasons, others: by unit
 
     What nothing writes is no unit, but for the network's input where a weight reads it one by one."""
     entries = list(found.nodes)
-    node = torch.cat([found.nodes[entry] for entry in entries]) if entries else torch.zeros(0, dtype=torch.long)
-    place = torch.cat([torch.full_like(found.nodes[entry], number) for number, entry in enumerate(entries)]) if entries else node
-    index = torch.cat([torch.arange(len(found.nodes[entry])) for entry in entries]) if entries else node
-    order = node.argsort(stable=True)
-    units: dict[int, list[tuple[int, int]]] = {}
-    for unit, where, which in zip(node[order].tolist(), place[order].tolist(), index[order].tolist(), strict=True):
-        units.setdefault(unit, []).append((where, which))
-    alike: dict[tuple[tuple[int, ...], str | None], list[int]] = {}
+    units = _members(found)
+    alike: dict[tuple[tuple[int, ...], str | None, tuple[str, ...]], list[int]] = {}
     for unit, owned in units.items():
-        alike.setdefault((tuple(where for where, _ in owned), found.reasons.get(unit)), []).append(unit)
-    written, read, inputs, divisors = set(found.written), set(found.read), set(found.inputs), set(found.divisors)
+        alike.setdefault((tuple(which for which, _ in owned), reasons.get(unit), others.get(unit, ())), []).append(unit)
     drafts = []
-    for (places, reason), members in alike.items():
-        slots = {}
-        for where in dict.fromkeys(places):
-            rows = torch.tensor([[which for at, which in units[unit] if at == where] for unit in members])
-            slots[entries[where]] = rows
-        first = next((entry for entry in slots if entry[0] in inputs), None) or next((entry for entry in slots if entry in written), None)
-        if first is None or all(entry[0] in inputs for entry in slots):
-            continue
-        by = slots[first][:, 0].argsort()
-        drafts.append((entries.index(first), int(slots[first][:, 0].min()), first, reason, members[0],
-                       {entry: rows[by] for entry, rows in slots.items()}))
+    for (places, reason, read_by), members in alike.items():
+        table = torch.tensor([[place for _, place in units[unit]] for unit in members])  # (units, places)
+        columns = {which: [column for column, each in enumerate(places) if each == which] for which in dict.fromkeys(places)}
+        slots = {entries[which]: table[:, column] for which, column in columns.items()}
+        first = next((entry for entry in slots if entry[0] in found.inputs or entry in found.written), None)
+        if first is not None and any(entry[0] not in found.inputs for entry in slots):
+            by = slots[first][:, 0].argsort()
+            slots = {entry: rows[by] for entry, rows in slots.items()}
+            drafts.append(((entries.index(first), int(slots[first][0, 0])), first, slots, read_by, reason))
     streams: dict[str, Stream] = {}
-    for _, _, first, reason, member, slots in sorted(drafts, key=lambda draft: draft[:2]):
-        given = {entry for entry in slots if entry[0] in inputs}
-        made = {entry: Slot(*entry, rows, found.modules.get(entry[0]), entry not in divisors) for entry, rows in slots.items() if entry not in given}
-        name = _unique(first[0] if first[0] in inputs else first[0].removesuffix(".weight"), streams)
-        streams[name] = Stream(
-            name, len(slots[first]),
-            tuple(slot for entry, slot in made.items() if entry in written),
-            tuple(slot for entry, slot in made.items() if entry in read),
-            tuple(slot for entry, slot in made.items() if entry not in written and entry not in read),
-            found.others.get(member, ()), reason)
+    for _, first, slots, read_by, reason in sorted(drafts, key=lambda draft: draft[0]):
+        name = _unique(first[0] if first[0] in found.inputs else first[0].removesuffix(".weight"), streams)
+        streams[name] = _stream(name, found, slots, read_by, reason)
     return streams
+
+
+def _members(found: Found) -> dict[int, Members]:
+    """By unit, all that is of it."""
+    node = torch.cat(list(found.nodes.values()) or [torch.zeros(0, dtype=torch.long)])
+    which = torch.cat([torch.full_like(nodes, number) for number, nodes in enumerate(found.nodes.values())] or [node])
+    place = torch.cat([torch.arange(len(nodes)) for nodes in found.nodes.values()] or [node])
+    order = node.argsort(stable=True)
+    units: dict[int, Members] = {}
+    for unit, *member in zip(node[order].tolist(), which[order].tolist(), place[order].tolist(), strict=True):
+        units.setdefault(unit, []).append((member[0], member[1]))
+    return units
+
+
+def _stream(name: str, found: Found, slots: Mapping[Entry, Tensor], others: tuple[str, ...], fixed: str | None) -> Stream:
+    made = {entry: Slot(*entry, rows, found.modules.get(entry[0]), zeroed=entry not in found.divisors)
+            for entry, rows in slots.items() if entry[0] not in found.inputs}
+    return Stream(
+        name, len(next(iter(slots.values()))),
+        writers=tuple(slot for entry, slot in made.items() if entry in found.written),
+        readers=tuple(slot for entry, slot in made.items() if entry in found.read),
+        carriers=tuple(slot for entry, slot in made.items() if entry not in found.written | found.read),
+        others=others, fixed=fixed)
 
 
 def _unique(name: str, taken: Mapping[str, Stream]) -> str:

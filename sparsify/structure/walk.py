@@ -4,16 +4,14 @@ What flows along an edge is one of three: `Labels`, the units of an activation; 
 or a plain value, that no unit has a part in. Each operation has a rule (rules.py); one that has none freezes what it is given."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 
-from sparsify.settings import InputError
-from sparsify.structure.export import Example, export
-from sparsify.structure.streams import Entry, Found, Stream, Structure, assemble
+from sparsify.structure.streams import Found, Structure, assemble
 from sparsify.structure.units import NO_UNIT, Units, core, nothing, tidy
 
 LARGEST_TABLE = 1 << 22  # elements of a parameter that get labels one by one; a larger one is a weight, whose rows and columns do
@@ -47,16 +45,11 @@ class Walk:
         self.model = model
         self.tensors: dict[str, Tensor] = dict(model.state_dict(keep_vars=True))
         self.first_name = {id(tensor): name for name, tensor in reversed(self.tensors.items())}  # of a tensor that has several
-        self.nodes: dict[Entry, Tensor] = {}
+        self.found = Found()
         self.elements: dict[str, Tensor] = {}  # by tensor, a node an element
         self.touched: dict[str, Tensor] = {}  # which of them were used
-        self.written: dict[Entry, None] = {}
-        self.read: dict[Entry, None] = {}
-        self.modules: dict[str, str | None] = {}
         self.uses: dict[str, int] = {}
         self.norms: dict[str, int] = {}
-        self.inputs: dict[str, None] = {}
-        self.divisors: dict[Entry, None] = {}
         self.others: list[tuple[Tensor, str]] = []
         self.batch = 1
         self.in_training = False  # whether the graph is that of training
@@ -76,9 +69,9 @@ class Walk:
 
     def entries(self, name: str, dim: int) -> Tensor:
         """The nodes of one dimension of a tensor.  -> (n,)"""
-        if (name, dim) not in self.nodes:
-            self.nodes[name, dim] = self.units.new(self.tensors[name].shape[dim])
-        return self.nodes[name, dim]
+        if (name, dim) not in self.found.nodes:
+            self.found.nodes[name, dim] = self.units.new(self.tensors[name].shape[dim])
+        return self.found.nodes[name, dim]
 
     @property
     def op(self) -> OpOverload:
@@ -126,6 +119,16 @@ class Walk:
             elif isinstance(each, Part) and each.name in self.elements:
                 self.units.freeze(self._element_labels(each), reason)
 
+    def writes(self, name: str, dim: int) -> None:
+        self.found.written.add((name, dim))
+
+    def reads(self, name: str, dim: int) -> None:
+        self.found.read.add((name, dim))
+
+    def divides_by(self, name: str, dim: int) -> None:
+        """Notes what masks must not set to zero, as zero would be divided by it."""
+        self.found.divisors.add((name, dim))
+
     def read_by_other(self, labels: Tensor, what: str) -> None:
         """Notes a reader that has no column for these units."""
         self.others.append((core(labels).unique(), f"{what} ({self.where()})"))
@@ -143,7 +146,7 @@ class Walk:
         if not self.in_training:
             self.uses[name] = self.uses.get(name, 0) + max(1, places)
         module = self.owner(name) if name.rpartition(".")[2] == "weight" else ""
-        self.modules[name] = module or None if name not in self.modules or self.modules[name] == module else None
+        self.found.modules[name] = module or None if name not in self.found.modules or self.found.modules[name] == module else None
 
     # the pass
 
@@ -180,11 +183,11 @@ class Walk:
         if not value.is_floating_point() or value.ndim < 2:
             return Labels(nothing(value.shape))
         name = "input" if n_inputs == 1 else f"input.{node.name}"
-        self.inputs[name] = None
-        if (name, 0) not in self.nodes:
-            self.nodes[name, 0] = self.units.new(value.shape[1:].numel())
-            self.units.freeze(self.nodes[name, 0], "network input")
-        nodes = self.nodes[name, 0]
+        self.found.inputs.add(name)
+        if (name, 0) not in self.found.nodes:
+            self.found.nodes[name, 0] = self.units.new(value.shape[1:].numel())
+            self.units.freeze(self.found.nodes[name, 0], "network input")
+        nodes = self.found.nodes[name, 0]
         return Labels(nodes.reshape(1, *value.shape[1:]).expand(value.shape))
 
     def _element_labels(self, part: Part) -> Tensor:
@@ -202,14 +205,12 @@ class Walk:
     def structure(self) -> Structure:
         for name in self.elements:
             self._lines_of(name)
-        nodes = {entry: self.units.find(labels) for entry, labels in self.nodes.items()}
-        reasons = self.units.reasons()
         others: dict[int, tuple[str, ...]] = {}
         for labels, what in self.others:
             for unit in self.units.find(labels).unique().tolist():
                 others[unit] = tuple(dict.fromkeys((*others.get(unit, ()), what)))
-        streams = assemble(Found(nodes, reasons, list(self.written), list(self.read), self.modules, others, list(self.divisors), list(self.inputs)))
-        return Structure(streams, self.uses, self.norms)
+        nodes = {entry: self.units.find(labels) for entry, labels in self.found.nodes.items()}
+        return Structure(assemble(replace(self.found, nodes=nodes), self.units.reasons(), others), self.uses, self.norms)
 
     def _lines_of(self, name: str) -> None:
         """From elements to entries of one dimension: a unit that owns elements of a tensor has to own whole lines of it."""
@@ -228,37 +229,6 @@ class Walk:
                 self.units.tie(self.entries(name, dim)[used], most[used])
                 return
         self.units.freeze(labels[touched.reshape(-1)], f"{name} has entries for it in several dimensions")
-
-
-def analyse(model: nn.Module, example: Example) -> Structure:
-    """The streams of a network: which units can only leave together, who writes and who reads them, or why they have to stay.
-
-    example: what the network is called with: a tensor, or a tuple, on any device. Raises InputError where it cannot be followed."""
-    from sparsify.structure.rules import apply  # the rules know the walk
-
-    with torch.no_grad():
-        program, given = export(model, example)
-        walk = Walk(model)
-        walk.run(program, given, apply)
-        if _has_unused(program):  # heads that only training has read units too
-            try:
-                program, given = export(model, given, training=True)
-            except InputError:  # it can still be removed from, and used; the proof is of evaluation
-                return walk.structure()
-            walk.in_training = True
-            walk.run(program, given, apply)
-        return walk.structure()
-
-
-def _has_unused(program: torch.export.ExportedProgram) -> bool:
-    """Whether some parameters have no part in evaluation."""
-    parameters = program.graph_signature.inputs_to_parameters
-    return any(node.op == "placeholder" and node.name in parameters and not node.users for node in program.graph.nodes)
-
-
-def streams(model: nn.Module, example: Example) -> dict[str, Stream]:
-    """By name, in the order of the graph, the units of `model` that can only leave together (`Stream`); see `analyse`."""
-    return analyse(model, example).streams
 
 
 def name_of(target: Any) -> str:

@@ -5,8 +5,8 @@ import torch
 
 from benchmarks import contenders, inference, inference_tables, roofline
 from sparsify import models
-from sparsify.compress.compact import compact
-from sparsify.measure.size import size
+from sparsify.compress import store
+from sparsify.compress.exact import PickingLinear
 
 
 def lenet():
@@ -23,25 +23,47 @@ def test_work_of_lenet_300_100():
     assert roofline.work(lenet(), (1, 28, 28), 64) == roofline.Work(64 * weights, 4 * (weights + biases) + 64 * 4 * (784 + 10))
 
 
-def test_a_select_reads_whole_cache_lines():
-    select = models.Select(784, 3)
-    select.index.copy_(torch.tensor([0, 15, 16]))  # 16 float32 a line
-    assert roofline.input_bytes(torch.nn.Sequential(torch.nn.Flatten(), select, torch.nn.Linear(3, 2)), (1, 28, 28)) == 2 * 64
+def test_work_of_lenet5():
+    weights, biases = 500 + 25_000 + 400_000 + 5_000, 20 + 50 + 500 + 10
+    macs = 24 * 24 * 500 + 8 * 8 * 25_000 + 400_000 + 5_000
+    found = roofline.work(models.build("lenet5", (1, 28, 28), 10), (1, 28, 28), 3)
+    assert found == roofline.Work(3 * macs, 4 * (weights + biases) + 3 * 4 * (784 + 10))
 
 
-@pytest.mark.parametrize("label", ["lenet-300-100 784-56-24", "lenet-300-100 97-71-33", "lenet5 5-10-76-16", "mlp 100-100-50-20"])
+def test_picked_features_are_read_by_whole_cache_lines():
+    picking = PickingLinear(torch.nn.Linear(784, 2), torch.tensor([0, 15, 16]))  # 16 float32 a line
+    assert roofline.input_bytes(torch.nn.Sequential(torch.nn.Flatten(), picking), (1, 28, 28)) == 2 * 64
+
+
+@pytest.mark.parametrize("label", ["lenet-300-100 784-56-24", "lenet-300-100 97-71-33", "lenet5 5-10-16", "mlp 100-100-50-20"])
+@torch.no_grad()
 def test_built_in_networks_shrink_to_their_widths(label):
     network = inference.NETWORKS[label]
-    dense = models.build(network.architecture, network.shape, 10)
-    small = compact(inference.masked(dense, network.units, network.features))
-    assert list(size(small, network.shape).hidden.values()) == list(network.units)
-    for layer, count in network.features.items():
-        assert small.get_submodule(layer).in_features == count
+    dense, small, zeroed = inference.pair(network)
+    weights = [layer.weight for layer in contenders.weighted(small).values()]
+    assert [len(weight) for weight in weights] == [*network.units, 10]
+    assert network.pixels is None or weights[0].shape[1] == network.pixels
+    images = torch.rand(5, *network.shape)
+    torch.testing.assert_close(small(images), zeroed(images), rtol=1e-4, atol=1e-5)
+    assert [layer.weight.shape for layer in contenders.weighted(zeroed).values()] == [
+        layer.weight.shape for layer in contenders.weighted(dense).values()]
+
+
+def test_files_of_the_stages_are_contenders(tmp_path):
+    network = inference.NETWORKS["lenet-300-100 97-71-33"]
+    dense, small, _ = inference.pair(network)
+    architecture = models.Architecture(network.architecture, network.shape, 10)
+    for name, model in (("dense", dense), ("small", small)):
+        store.save(model, tmp_path / f"{name}.pt", architecture=architecture)
+    again, loaded, zeroed, shape = inference._from_files(tmp_path / "dense.pt", tmp_path / "small.pt")
+    images = torch.rand(5, *shape)
+    assert shape == network.shape and torch.equal(again(images), dense(images)) and torch.equal(loaded(images), small(images))
+    torch.testing.assert_close(zeroed(images), small(images))
 
 
 def test_contenders_answer_as_their_network():
     images = torch.rand(5, 1, 28, 28)
-    zeroed = inference.masked(lenet(), (56, 24), {})
+    _, _, zeroed = inference.pair(inference.NETWORKS["lenet-300-100 784-56-24"])
     expected = zeroed(images)
     for way in (contenders.reparametrised(zeroed), contenders.sparse(zeroed, 0.0), contenders.InParts(zeroed, 2)):
         torch.testing.assert_close(way.eval()(images), expected)
@@ -50,7 +72,8 @@ def test_contenders_answer_as_their_network():
 def test_onnxruntime_answers_as_its_network():
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    small, images = compact(inference.masked(lenet(), (71, 33), {"fc1": 97})), torch.rand(5, 1, 28, 28)
+    _, small, _ = inference.pair(inference.NETWORKS["lenet-300-100 97-71-33"])
+    images = torch.rand(5, 1, 28, 28)
     files = contenders.onnx_files({"compact": small}, images[:2])
     torch.testing.assert_close(contenders.OnnxRuntime(files["onnxruntime compact"], 1)(images), small(images), atol=1e-5, rtol=1e-4)
     assert (contenders.OnnxRuntime(files["onnxruntime int8 compact"], 1)(images) - small(images)).abs().max() < 0.1

@@ -1,17 +1,19 @@
-"""Masked networks: what is zeroed, what dies with it, and that it stays so in training."""
+"""Masked networks: what is zeroed, and that it stays so in training."""
 
 import copy
 
 import pytest
 import torch
+from chains import CHAINS, close, half, hidden, images, layers, middle, with_zeros_read
 from torch import nn
 
 from sparsify import models
 from sparsify.compress import masks
-from sparsify.compress.compact import compact
-from sparsify.models import weighted_layers
+from sparsify.compress.masks import mask
+from sparsify.compress.remove import remove
 from sparsify.settings import InputError
 
+every_chain = pytest.mark.parametrize("name", CHAINS)
 SHAPE = (1, 28, 28)
 
 
@@ -20,91 +22,83 @@ def network(hostile):
     return hostile(models.build("lenet-300-100", SHAPE, 10, 0.05))  # 784-15-5-10
 
 
-def ones(network):
-    return {name: torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in weighted_layers(network).items()}
+def given(*shape, n=2):
+    return torch.randn(n, *shape, dtype=torch.float64)
 
 
-def test_from_scores_keeps_up_to_the_threshold():
-    scores = {"a": torch.tensor([[1.0, 3.0], [3.5, -1.0]]), "b": torch.tensor([[3.0001], [2.9999]])}
-    kept = masks.from_scores(scores, 3.0)
-    assert kept["a"].tolist() == [[True, True], [False, True]]
-    assert kept["b"].tolist() == [[False], [True]]
+def pictures():
+    return given(*SHAPE, n=5)
+
+
+@pytest.mark.parametrize("kept", [half, middle])
+@every_chain
+@torch.no_grad()
+def test_a_masked_network_answers_as_one_whose_readers_are_given_zeros(hostile, name, kept):
+    chain, x = hostile(CHAINS[name][0]()), images(name)
+    keep = {layer: kept(n) for layer, n in hidden(chain).items()}
+    masked = mask(chain, x, keep)
+    close(masked(x), with_zeros_read(copy.deepcopy(chain), keep)(x), 1e-12)
+    assert (masked(x) - chain(x)).abs().max() > 1e-3
+
+
+def test_every_entry_of_a_masked_unit_is_zero_and_all_others_are_as_they_were(hostile):
+    network = hostile(nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3), nn.ReLU(),
+                                    nn.Linear(3, 2)))
+    masked = mask(network, given(2, 4, 4), {"0": torch.tensor([True, False, True, True]), "4": torch.tensor([True, True, False])})
+    expected = copy.deepcopy(network)
+    with torch.no_grad():
+        for vector in (expected[0].weight, expected[0].bias, expected[1].weight, expected[1].bias, expected[1].running_mean):
+            vector[1] = 0
+        expected[4].weight[:, 4:8] = 0
+        expected[4].weight[2] = expected[4].bias[2] = expected[6].weight[:, 2] = 0
+    for key, value in expected.state_dict().items():
+        assert torch.equal(masked.state_dict()[key], value), key
 
 
 def test_masked_weights_are_zero_and_the_rest_unchanged(network):
-    keep = {name: mask & (torch.rand(mask.shape) < 0.5) for name, mask in ones(network).items()}
-    masked = masks.apply(network, keep)
-    for name, layer in weighted_layers(network).items():
-        assert torch.equal(weighted_layers(masked)[name].weight, layer.weight * keep[name])
+    keep = {f"{name}.weight": torch.rand(layer.weight.shape) < 0.5 for name, layer in layers(network).items()}
+    masked = mask(network, pictures(), weights=keep)
+    for name, layer in layers(network).items():
+        assert torch.equal(layers(masked)[name].weight, layer.weight * keep[f"{name}.weight"])
 
 
-def test_masks_broadcast_over_rows_and_columns(network):
-    rows, columns = torch.rand(15, 1) < 0.5, torch.rand(1, 784) < 0.5
-    masked = masks.apply(network, {"fc1": rows & columns})
+def test_masks_of_weights_broadcast_over_rows_and_columns(network):
+    rows, columns = torch.arange(15)[:, None] > 4, torch.rand(1, 784) < 0.5
+    masked = mask(network, pictures(), weights={"fc1.weight": rows & columns, "fc2.weight": rows.T})
     assert torch.equal(masked.fc1.weight != 0, rows & columns)
+    assert torch.equal(masked.fc2.weight != 0, rows.T.expand(5, 15))
 
 
 def test_the_argument_is_not_changed(hostile):
     network = hostile(models.build("vgg16", (3, 32, 32), 10, 0.05))
     before = copy.deepcopy(network.state_dict())
-    masks.apply(network, {name: (torch.rand(len(mask)) < 0.5).reshape(-1, *[1] * (mask.ndim - 1)) | (torch.arange(len(mask)) == 0).reshape(
-        -1, *[1] * (mask.ndim - 1)) for name, mask in list(ones(network).items())[:-1]})
+    mask(network, given(3, 32, 32), {name: half(n) for name, n in hidden(network).items()},
+         weights={"conv2.weight": torch.rand(3, 3, 3, 3) < 0.9})
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
-def test_removing_unread_units_leaves_the_logits(network):
-    """A unit that nobody reads may be silenced: only the masked weights count."""
-    keep = ones(network)
-    keep["fc3"][:, [0, 3]] = False
-    keep["fc2"][:, 2:9] = False
+def test_silencing_what_nobody_reads_leaves_the_logits(network):
+    keep = {f"{name}.weight": torch.ones_like(layer.weight, dtype=torch.bool) for name, layer in layers(network).items()}
+    keep["fc3.weight"][:, [0, 3]] = False
+    keep["fc2.weight"][:, 2:9] = False
     reference = copy.deepcopy(network)
-    for name in keep:
-        weighted_layers(reference)[name].weight.data *= keep[name]
-    images = torch.randn(5, *SHAPE, dtype=torch.float64)
-    masked = masks.apply(network, keep)
-    torch.testing.assert_close(masked(images), reference(images), rtol=0, atol=1e-12)
+    for name, layer in layers(reference).items():
+        layer.weight.data *= keep[f"{name}.weight"]
+    masked, x = mask(network, pictures(), weights=keep), pictures()
+    close(masked(x), reference(x), 1e-12)
     assert not masked.fc1.weight[2:9].any() and not masked.fc2.weight[[0, 3]].any()
 
 
-@pytest.mark.parametrize("cut", range(4))
-def test_death_spreads_forwards_and_backwards(hostile, cut):
-    network = hostile(nn.Sequential(*[nn.Linear(3, 3) for _ in range(4)]))
-    keep = {str(number): torch.eye(3, dtype=torch.bool) for number in range(4)}  # three separate paths
-    keep[str(cut)][0] = False  # path 0 is cut: what comes before has no readers, what comes after no inputs
-    masked = masks.apply(network, keep)
-    for layer in masked:
-        assert torch.equal(layer.weight != 0, torch.diag(torch.tensor([False, True, True])))
-    for layer in masked[:-1]:
-        assert layer.bias[0] == 0 and layer.bias[1:].all()
-    assert torch.equal(masked[-1].bias, network[-1].bias)
-
-
-def test_a_dead_unit_is_exactly_zero_at_its_reader(hostile):
-    """Its bias and its normalisation would make it a constant, and padding would make that constant depend on the place."""
-    network = hostile(nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1), nn.GELU(),
-                                    nn.BatchNorm2d(3, affine=False), nn.Flatten(), nn.Linear(48, 2)))
-    keep = {"0": torch.tensor([True, False, True, False])[:, None, None, None], "3": torch.tensor([True, False, True])[:, None, None, None]}
-    masked, images = masks.apply(network, keep), torch.randn(3, 2, 4, 4, dtype=torch.float64)
-    assert not masked[:3](images)[:, [1, 3]].any()
-    assert not masked[:6](images)[:, 1].any()
-    assert masked[:6](images)[:, [0, 2]].any()
-
-
-@pytest.mark.parametrize(("cut", "where"), [("fc1", 0), ("fc2", 0), ("fc2", 1), ("fc3", 1), ("fc3", 0)])
-def test_an_emptied_layer_is_named(network, cut, where):
-    keep = ones(network)
-    keep[cut][:] = False
-    with pytest.raises(InputError, match="every weight of fc"):
-        masks.apply(network, keep)
-    keep[cut].select(where, 0)[:] = True  # one neuron, or one reader, is enough
-    masks.apply(network, keep)
-
-
-def test_a_network_without_a_path_is_refused(hostile):
-    """No layer is empty, but the only unit that the logits read has no inputs."""
-    network = hostile(nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 3)))
-    with pytest.raises(InputError, match="every weight of"):
-        masks.apply(network, {"0": torch.tensor([[True], [False]]), "2": torch.tensor([[False, True]])})
+@pytest.mark.parametrize(("masks_given", "words"), [
+    ({"keep": {"fc9": torch.ones(15, dtype=torch.bool)}}, "keep names 'fc9', which is no stream; choose from input, fc1, fc2, fc3"),
+    ({"keep": {"fc1": torch.ones(14, dtype=torch.bool)}}, r"keep\['fc1'\] is torch.bool of shape \(14,\); it has to be .* \(15,\)"),
+    ({"keep": {"fc1": torch.ones(15)}}, "torch.float32"),
+    ({"keep": {"fc3": torch.arange(10) > 0}}, "have to stay: network output"),
+    ({"keep": {"fc1": torch.zeros(15, dtype=torch.bool)}}, "none of the 15 units of fc1"),
+    ({"weights": {"fc1": torch.ones(15, 784)}}, "weights names 'fc1', which is no tensor of the network")])
+def test_masks_that_do_not_fit_are_refused(network, masks_given, words):
+    with pytest.raises(InputError, match=words):
+        mask(network, pictures(), **masks_given)
 
 
 @pytest.mark.parametrize("make_optimizer", [
@@ -129,14 +123,13 @@ def test_hold_zeros_keeps_zeros_in_training_and_moves_the_rest(make_optimizer):
 
 
 def test_drawn_anew_keeps_the_zeros_and_the_pixels_and_nothing_else(network):
-    keep = {name: mask & (torch.rand(mask.shape) < 0.2) for name, mask in ones(network).items()}
-    keep["fc1"] &= torch.rand(784) < 0.5
-    small = compact(masks.apply(network, keep))
+    keep = {f"{name}.weight": torch.rand(layer.weight.shape) < 0.2 for name, layer in layers(network).items()}
+    keep["fc1.weight"] &= torch.rand(784) < 0.5
+    small, _ = remove(network, pictures(), weights=keep, inputs=True)
     fresh = masks.drawn_anew(small.float())
-    assert models.describe(fresh) == models.describe(small)
-    assert torch.equal(fresh.fc1_inputs.index, small.fc1_inputs.index)
-    for name, layer in weighted_layers(fresh).items():
-        was = weighted_layers(small)[name].weight
+    assert fresh.fc1.in_features < 784 and torch.equal(fresh.fc1.index, small.fc1.index)
+    for name, layer in layers(fresh).items():
+        was = layers(small)[name].weight
         assert torch.equal(layer.weight != 0, was != 0)
         assert not torch.isclose(layer.weight, was)[was != 0].any()
         full = 1 / (3 * layer.in_features)  # the variance that torch draws with

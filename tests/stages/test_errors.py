@@ -134,12 +134,12 @@ def test_baseline_of_another_architecture_is_refused():
 
 def test_plain_network_in_place_of_the_bayesian_one_is_refused():
     shutil.copy(runtime.BASELINE, runtime.BAYESIAN)
-    assert "models/bayesian.pt is not a model file" in error_of(prune.prune)
+    assert "models/bayesian.pt is no network of this kind: it lacks prior, inputs" in error_of(prune.prune)
 
 
 def test_threshold_that_empties_a_layer_is_refused():
     prepare("prune.threshold=-1000.0")
-    assert "would remove every weight of fc1" in error_of(prune.prune)
+    assert "the masks leave none of the 60 units of fc1; keep at least one (a higher threshold)" in error_of(prune.prune)
 
 
 def test_folder_that_cannot_be_written_is_named():

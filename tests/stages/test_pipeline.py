@@ -15,7 +15,8 @@ import torch
 import yaml
 from test_recipes import compose
 
-from sparsify import artifacts, data
+from sparsify import data
+from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
 STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "benchmark", "sweep", "plot"]
@@ -83,7 +84,7 @@ def stages_run(said: str) -> list[str]:
 def accuracy(clone, model: str) -> float:
     test = data.load(clone.root / "data" / "dataset.pt").test
     with torch.no_grad():
-        answers = artifacts.load_model(clone.root / "models" / f"{model}.pt").eval()(test.images).argmax(1)
+        answers = store.load(clone.root / "models" / f"{model}.pt")(test.images).argmax(1)
     return 100 * (answers == test.labels).double().mean().item()
 
 
@@ -119,7 +120,7 @@ def test_the_bayesian_network_learns_from_labels_and_from_the_dense_ones_answers
 
 
 def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
-    networks = (artifacts.load_model(clone.root / "models" / f"{name}.pt") for name in ("baseline", "compact"))
+    networks = (store.load(clone.root / "models" / f"{name}.pt") for name in ("baseline", "compact"))
     dense, compact = (sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1) for network in networks)
     assert compact == clone.metrics("prune")["weights_left"]
     assert compact < dense
@@ -128,7 +129,7 @@ def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
 def test_sweep_starts_from_the_baseline_and_counts_what_it_leaves(clone, reproduced):
     with open(clone.root / "plots" / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    dense = artifacts.load_model(clone.root / "models" / "baseline.pt")
+    dense = store.load(clone.root / "models" / "baseline.pt")
     widths, features = [60, 20], 784  # the smoke recipe's, before the logits
     assert [layer.out_features for layer in dense if isinstance(layer, torch.nn.Linear)] == [*widths, 10]
     for row in rows:

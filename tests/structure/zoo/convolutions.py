@@ -102,8 +102,8 @@ class Functional(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.w, self.b = nn.Parameter(torch.empty(12, 7)), nn.Parameter(torch.empty(12))
-        self.v, self.u = nn.Parameter(torch.empty(12, 9)), nn.Parameter(torch.empty(4, 9))
+        self.w, self.b = nn.Parameter(torch.randn(12, 7)), nn.Parameter(torch.randn(12))
+        self.v, self.u = nn.Parameter(torch.randn(12, 9)), nn.Parameter(torch.randn(4, 9))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.softplus(F.linear(x, self.w, self.b)) @ self.v  # (N, 9)
