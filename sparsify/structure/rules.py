@@ -155,7 +155,7 @@ def no_rule(walk: Walk, *args: Any, **kwargs: Any) -> Any:
     walk.freeze((args, kwargs), reason)
     for part in flat((args, kwargs)):
         if isinstance(part, Part) and len(walk.tensors[part.name].shape) > 1:
-            walk.written[part.name, 0] = None
+            walk.writes(part.name, 0)
             walk.units.freeze(walk.entries(part.name, 0), reason)
     return walk.each_output(lambda one: nothing(one.shape))
 
