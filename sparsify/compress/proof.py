@@ -11,8 +11,9 @@ from torch.utils import _pytree as pytree
 from sparsify.settings import InputError
 from sparsify.structure.export import Example, arguments, few
 
-EXACT = 1e-9  # the largest gap in float64 that sums in another order make, as a share of the largest output (of 1, if all are smaller)
+EXACT = 1e-9  # the largest gap in float64 that sums in another order make, as a share of the largest output
 ROUNDED = 1e-4  # the same in a network that float64 does not run
+SMALLEST = 1e-6  # the largest output counts as no smaller than this
 
 
 class Proof:
@@ -41,7 +42,7 @@ class Proof:
                 if ours.shape != theirs.shape:
                     raise RuntimeError(f"an output of shape {tuple(ours.shape)} in place of {tuple(theirs.shape)}")
                 gaps = (ours - theirs).abs().masked_fill(ours == theirs, 0)  # infinite scores that agree
-                largest = theirs.abs().masked_fill(~theirs.isfinite(), 0).max().clamp_min(1) if ours.numel() else 1
+                largest = theirs.abs().masked_fill(~theirs.isfinite(), 0).max().clamp_min(SMALLEST) if ours.numel() else 1
                 gap = gaps.max() / largest if ours.numel() else torch.zeros(())
                 worst = max(worst, gap.item() if gap.isfinite() else float("inf"))
         return worst
