@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sparsify.bayes import kernels
 from sparsify.bayes.groups import Group
-from sparsify.bayes.kernels import on_gpu
 from sparsify.bayes.layers import Layer, input_dim
 from sparsify.bayes.priors import PriorSettings
 
@@ -73,7 +73,7 @@ class Gate(Group):
 
 def joins(gate: Gate) -> bool:
     """Whether the KL of a gate is taken together with that of others: on a GPU, where each operation is a launch."""
-    return on_gpu(gate.mean) and not gate.prior.fitted
+    return kernels.on_gpu(gate.mean) and not gate.prior.fitted
 
 
 def joint_kl(gates: list[Gate]) -> Tensor:

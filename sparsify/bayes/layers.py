@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sparsify.bayes.kernels import on_gpu
+from sparsify.bayes import kernels
 from sparsify.precision import fast_dtype
 
 Convolution: TypeAlias = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -99,6 +99,6 @@ def noise_like(values: Tensor) -> Tensor:
     """Standard normal, drawn in the order of memory: in any other, channels-last say, a CPU takes several times as long.
 
     On a GPU in the precision of `values`, which spares a copy; a CPU draws fastest in float32."""
-    drawn_in = values.dtype if on_gpu(values) else torch.float32
+    drawn_in = values.dtype if kernels.on_gpu(values) else torch.float32
     in_memory = torch.randn(values.numel(), dtype=drawn_in, device=values.device)
     return in_memory.as_strided(values.shape, torch.empty_like(values).stride()).to(values.dtype)
