@@ -1,7 +1,74 @@
-"""What is computed in another way on a GPU, where each operation is a launch and waits for memory."""
+"""What is computed in another way on a GPU, where each operation is a launch and waits for memory: in one kernel what a CPU does in many.
 
+A kernel is C++ for one element, which torch's jiterator compiles for the device when it is first called and keeps on disk. Operands
+broadcast, may lie in memory as they like, and are computed in the widest of their types, bfloat16 in float32.
+What is made of kernels here is differentiable once."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def on_gpu(tensor: Tensor) -> bool:
-    return tensor.is_cuda
+    """Whether what is here serves; torch.compile is better served by plain formulas."""
+    return tensor.is_cuda and not torch.compiler.is_compiling()
+
+
+class Kernel:
+    """code: a template of C++, which returns its only output, or takes `outputs` of them by reference behind its operands."""
+
+    def __init__(self, code: str, outputs: int = 1):
+        self.code, self.outputs = code, outputs
+
+    def __call__(self, *operands: Tensor) -> Any:
+        """-> the output, or a tuple of them"""
+        return compiled(self.code, self.outputs)(*operands)
+
+
+@cache
+def compiled(code: str, outputs: int) -> Callable[..., Any]:
+    if outputs == 1:
+        return torch.cuda.jiterator._create_jit_fn(code)
+    return torch.cuda.jiterator._create_multi_output_jit_fn(code, outputs)
+
+
+SQUARE_SLOPE = Kernel("template <typename T> T square_slope(T x, T grad) { return T(2) * x * grad; }")
+EXP_SLOPE = Kernel("template <typename T> T exp_slope(T x, T grad) { return exp(x) * grad; }")
+
+
+class _Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.mul(x, x).to(dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return SQUARE_SLOPE(*ctx.saved_tensors, grad), None
+
+
+class _Exp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.exp(x, out=torch.empty_like(x, dtype=dtype))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return EXP_SLOPE(*ctx.saved_tensors, grad), None
+
+
+def square(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x.square() in `dtype`, no wider than that of `x`. Autocast would square in float32, and torch's own gradient is three operations."""
+    return _Square.apply(x, dtype)
+
+
+def exp(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x.exp() in `dtype`, no wider than that of `x`, without a copy in between."""
+    return _Exp.apply(x, dtype)

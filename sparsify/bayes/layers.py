@@ -77,7 +77,10 @@ def output_variance(layer: Layer, x: Tensor, mean: Tensor) -> Tensor:
 
     In bfloat16 where that is fast: the size of noise needs no more than three digits, and it is half of a layer's work."""
     dtype = fast_dtype(x.device.type) if x.dtype == torch.float32 else x.dtype
-    squares, variances = x.square().to(dtype), log_var(layer).exp().to(dtype)
+    if kernels.on_gpu(x):
+        squares, variances = kernels.square(x, dtype), kernels.exp(log_var(layer), dtype)
+    else:
+        squares, variances = x.square().to(dtype), log_var(layer).exp().to(dtype)
     if isinstance(layer, nn.Linear):
         return F.linear(squares, variances)
     if isinstance(layer, Transposed):

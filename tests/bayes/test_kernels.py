@@ -14,14 +14,6 @@ from sparsify.bayes.objective import kl, update_priors
 from sparsify.bayes.priors import KINDS
 
 
-@pytest.fixture
-def as_gpu(monkeypatch):
-    """as_gpu(): from here on a CPU's tensors count as a GPU's"""
-    def switch():
-        monkeypatch.setattr(kernels, "on_gpu", lambda tensor: True)
-    return switch
-
-
 @torch.no_grad()
 def noisy_twin(plain, settings):
     """Channels-last, in float64, every parameter at random."""
@@ -38,24 +30,50 @@ def kl_and_gradients(twin):
     return value, torch.autograd.grad(value, parameters)
 
 
+def close(found, expected):
+    """To the CPU's exponential by powers of two."""
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7, check_device=False)
+
+
 @pytest.mark.parametrize("network", [Residual, Shuffled])
 @pytest.mark.parametrize(("kind", "indicator"), [*((kind, "weight") for kind in KINDS), ("mixture", "neuron")])
-def test_the_kl_with_its_gradients_and_the_fit_are_those_of_a_cpu(as_gpu, prior_settings, network, kind, indicator):
+def test_the_kl_with_its_gradients_and_the_fit_are_those_of_a_cpu(gpu, prior_settings, network, kind, indicator):
     twin = noisy_twin(network(), prior_settings(kind=kind, indicator=indicator, kl_weight="macs"))
-    other = copy.deepcopy(twin)
+    start = copy.deepcopy(twin)
     update_priors(twin)
     expected = kl_and_gradients(twin)
-    as_gpu()
+    other = gpu(start)
     update_priors(other)
-    torch.testing.assert_close(dict(other.named_buffers()), dict(twin.named_buffers()), rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(kl_and_gradients(other), expected, rtol=1e-6, atol=1e-9)
+    close(dict(other.named_buffers()), dict(twin.named_buffers()))
+    close(kl_and_gradients(other), expected)
 
 
-def test_rows_are_views_of_weights_whatever_their_layout(as_gpu, prior_settings):
-    as_gpu()
+def test_rows_are_views_of_weights_whatever_their_layout(gpu, prior_settings):
     for layout in (torch.contiguous_format, torch.channels_last):
         twin = bayesianize(nn.Sequential(nn.Conv2d(3, 5, 3), nn.Conv2d(5, 4, 1)), torch.zeros(2, 3, 4, 4), prior_settings(kind="ard"))
-        twin.to(memory_format=layout)
+        twin = gpu(twin).to(memory_format=layout)
         for group, layer in zip(groups_of(twin), twin, strict=True):
             mean, log_var = group.rows()
             assert (mean.data_ptr(), log_var.data_ptr()) == (layer.weight.data_ptr(), layer.log_var.data_ptr())
+
+
+@pytest.mark.parametrize("function", ["square", "exp"])
+def test_squares_and_exponentials_have_their_gradients(gpu, function):
+    x = gpu(torch.randn(3, 4, 5, 6, dtype=torch.float64).to(memory_format=torch.channels_last)).requires_grad_()
+    mine = lambda x: getattr(kernels, function)(x, torch.float64)  # noqa: E731
+    torch.testing.assert_close(mine(x), getattr(torch, function)(x))
+    assert torch.autograd.gradcheck(mine, x)
+
+
+@pytest.mark.parametrize("network", [Residual, Shuffled])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_that_of_a_cpu_but_for_its_draws(gpu, monkeypatch, prior_settings, network, kind):
+    """All noise is one here."""
+    monkeypatch.setattr(torch, "randn", torch.ones)
+    twin, x = noisy_twin(network(), prior_settings(kind=kind)), example(network().double())
+    start = copy.deepcopy(twin)
+    (twin(x).square().sum() + kl(twin)).backward()
+    other, x = gpu(start), gpu(x)
+    (other(x).square().sum() + kl(other)).backward()
+    for found, expected in zip(other.parameters(), twin.parameters(), strict=True):
+        close(found.grad, expected.grad)
