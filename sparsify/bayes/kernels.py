@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+# Under the square root of a variance: the gradient of sqrt is infinite at 0, where a unit sees nothing but zeros.
+VARIANCE_FLOOR = 1e-12
+
 
 def on_gpu(tensor: Tensor) -> bool:
     """Whether what is here serves; torch.compile is better served by plain formulas."""
@@ -38,6 +41,12 @@ def compiled(code: str, outputs: int) -> Callable[..., Any]:
 
 SQUARE_SLOPE = Kernel("template <typename T> T square_slope(T x, T grad) { return T(2) * x * grad; }")
 EXP_SLOPE = Kernel("template <typename T> T exp_slope(T x, T grad) { return exp(x) * grad; }")
+NOISY = Kernel(f"""template <typename T> T noisy(T mean, T variance, T noise) {{
+    return mean + sqrt(variance + T({VARIANCE_FLOOR})) * noise;
+}}""")
+NOISY_SLOPE = Kernel(f"""template <typename T> T noisy_slope(T grad, T variance, T noise) {{
+    return T(0.5) * grad * noise / sqrt(variance + T({VARIANCE_FLOOR}));
+}}""")
 
 
 class _Square(torch.autograd.Function):
@@ -64,6 +73,18 @@ class _Exp(torch.autograd.Function):
         return EXP_SLOPE(*ctx.saved_tensors, grad), None
 
 
+class _Noisy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
+        ctx.save_for_backward(variance, noise)
+        return NOISY(mean, variance, noise)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        return grad, NOISY_SLOPE(grad, *ctx.saved_tensors), None
+
+
 def square(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x.square() in `dtype`, no wider than that of `x`. Autocast would square in float32, and torch's own gradient is three operations."""
     return _Square.apply(x, dtype)
@@ -72,3 +93,8 @@ def square(x: Tensor, dtype: torch.dtype) -> Tensor:
 def exp(x: Tensor, dtype: torch.dtype) -> Tensor:
     """x.exp() in `dtype`, no wider than that of `x`, without a copy in between."""
     return _Exp.apply(x, dtype)
+
+
+def noisy(mean: Tensor, variance: Tensor, noise: Tensor) -> Tensor:
+    """mean + (variance + VARIANCE_FLOOR).sqrt() * noise, of one type, without a gradient for the noise."""
+    return _Noisy.apply(mean, variance, noise)

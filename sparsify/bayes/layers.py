@@ -19,8 +19,6 @@ Layer: TypeAlias = nn.Linear | Convolution | Transposed
 _KINDS: tuple[type[Layer], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
                                    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
-# Under the square root of a variance: the gradient of sqrt is infinite at 0, where a unit sees nothing but zeros.
-VARIANCE_FLOOR = 1e-12
 # Of a neuron's mean square weight: one of zeros would start with no noise at all and could never be told from a certain one.
 INITIAL_SIGNAL_FLOOR = 1e-8
 
@@ -68,8 +66,10 @@ def add_noise(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], mean:
     """A forward hook.  mean, the layer's output, as it comes: (N, *, O) or (N, O, *) -> the same"""
     if not layer.training:
         return mean
-    variance = output_variance(layer, args[0] if args else kwargs["input"], mean)
-    return mean + (variance.to(mean.dtype) + VARIANCE_FLOOR).sqrt() * noise_like(mean)
+    variance = output_variance(layer, args[0] if args else kwargs["input"], mean).to(mean.dtype)
+    if kernels.on_gpu(mean):
+        return kernels.noisy(mean, variance, noise_like(mean))
+    return mean + (variance + kernels.VARIANCE_FLOOR).sqrt() * noise_like(mean)
 
 
 def output_variance(layer: Layer, x: Tensor, mean: Tensor) -> Tensor:

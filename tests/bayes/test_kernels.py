@@ -65,6 +65,13 @@ def test_squares_and_exponentials_have_their_gradients(gpu, function):
     assert torch.autograd.gradcheck(mine, x)
 
 
+def test_the_noise_of_a_layer_has_its_gradients(gpu):
+    mean, variance, noise = (gpu(torch.rand(2, 3, 4, dtype=torch.float64)) for _ in range(3))
+    torch.testing.assert_close(kernels.noisy(mean, variance, noise), mean + variance.sqrt() * noise)
+    assert torch.autograd.gradcheck(lambda *parts: kernels.noisy(*parts, noise), (mean.requires_grad_(), variance.requires_grad_()))
+    assert kernels.noisy(mean, 0 * variance, noise).isfinite().all()
+
+
 @pytest.mark.parametrize("network", [Residual, Shuffled])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_is_that_of_a_cpu_but_for_its_draws(gpu, monkeypatch, prior_settings, network, kind):
