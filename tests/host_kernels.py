@@ -19,7 +19,7 @@ extern "C" void run(long n, double** in, double** out) { for (long i = 0; i < n;
 @cache
 def compiled(code, outputs):
     """In place of sparsify.bayes.kernels.compiled."""
-    name, parameters = re.fullmatch(r"template <typename T> \w+ (\w+)\((.*?)\) \{.*\}\s*", code, re.DOTALL).groups()
+    name, parameters = re.fullmatch(r"template <typename T>\s\w+ (\w+)\((.*?)\) \{.*\}\s*", code, re.DOTALL).groups()
     operands = len(parameters.split(",")) - (outputs if outputs > 1 else 0)
     values = ", ".join(f"in[{k}][i]" for k in range(operands))
     results = [f"out[{k}][i]" for k in range(outputs)]

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from sparsify.bayes import fused, kl
+from sparsify.bayes import fused, kernels, kl, kl_kernels
 from sparsify.settings import NonNegative, Positive, Settings, one_of
 
 INDICATORS = ("weight", "neuron")
@@ -53,6 +53,8 @@ class LogUniform(Prior):
         return kl.kl_log_uniform(kl.log_alpha(mean, log_var))
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.log_uniform(mean, log_var, scale)
         return scale * fused.kl_sum(fused.log_uniform, mean, log_var)
 
 
@@ -63,6 +65,8 @@ class Ard(Prior):
         return kl.kl_ard(mean, log_var)
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.ard(mean, log_var, scale)
         return fused.kl_sum(partial(fused.ard, scale=scale), mean, log_var)
 
 
@@ -81,6 +85,8 @@ class RowGaussian(Prior):
         return kl.kl_row_gaussian(mean, log_var)
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.row_gaussian(mean, log_var, scale)
         return scale * fused.kl_sum(fused.row_gaussian, mean, log_var)
 
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:

@@ -35,8 +35,31 @@ def close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7, check_device=False)
 
 
+every_prior = pytest.mark.parametrize(("kind", "indicator"), [*((kind, "weight") for kind in KINDS), ("mixture", "neuron")])
+
+
+@every_prior
+def test_the_kl_and_its_gradients_are_those_of_the_plain_formula(gpu, prior_settings, kind, indicator):
+    """Some weights are beyond the limits of log alpha, some are zero."""
+    mean = torch.randn(6, 8, dtype=torch.float64) * torch.logspace(-2, 0, 6, dtype=torch.float64)[:, None]
+    log_var = mean.square().log() + 2 * torch.randn_like(mean)
+    log_var[0], log_var[1], mean[2, :4] = 5.0, -30.0, 0.0
+    prior = KINDS[kind](prior_settings(kind=kind, indicator=indicator), mean, log_var).double()
+    if prior.fitted:
+        prior.update(mean, log_var)
+    scale = torch.rand(1, 8, dtype=torch.float64) if KINDS[kind].groups == "units" else torch.tensor(0.7, dtype=torch.float64)
+
+    def with_gradients(kl_sum, mean, log_var):
+        value = kl_sum(mean.requires_grad_(), log_var.requires_grad_())
+        return value, *torch.autograd.grad(3 * value, (mean, log_var))
+    expected = with_gradients(lambda *parts: (scale * prior.kl(*parts)).sum(), mean, log_var)
+    there, scale = gpu(prior), gpu(scale)
+    found = with_gradients(lambda *parts: there.kl_sum(*parts, scale), gpu(mean.detach()), gpu(log_var.detach()))
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9, check_device=False)  # softplus is linear beyond 20
+
+
 @pytest.mark.parametrize("network", [Residual, Shuffled])
-@pytest.mark.parametrize(("kind", "indicator"), [*((kind, "weight") for kind in KINDS), ("mixture", "neuron")])
+@every_prior
 def test_the_kl_with_its_gradients_and_the_fit_are_those_of_a_cpu(gpu, prior_settings, network, kind, indicator):
     twin = noisy_twin(network(), prior_settings(kind=kind, indicator=indicator, kl_weight="macs"))
     start = copy.deepcopy(twin)
