@@ -17,7 +17,7 @@ extern "C" void run(long n, double** in, double** out) { for (long i = 0; i < n;
 
 
 @cache
-def compiled(code, outputs):
+def compiled(code, outputs, numbers):
     """In place of sparsify.bayes.kernels.compiled."""
     name, parameters = re.fullmatch(r"template <typename T>\s\w+ (\w+)\((.*?)\) \{.*\}\s*", code, re.DOTALL).groups()
     operands = len(parameters.split(",")) - (outputs if outputs > 1 else 0)
@@ -30,8 +30,10 @@ def compiled(code, outputs):
         run = ctypes.CDLL(str(library)).run
 
     @torch.no_grad()
-    def launch(*tensors):
-        assert len(tensors) == operands <= 8
+    def launch(*tensors, **values):
+        assert len(tensors) <= 8 and tuple(values) == numbers
+        tensors += tuple(torch.tensor(value, dtype=torch.float64) for value in values.values())
+        assert len(tensors) == operands
         dtype = tensors[0].dtype
         for tensor in tensors:
             dtype = torch.promote_types(dtype, tensor.dtype) if tensor.ndim else dtype

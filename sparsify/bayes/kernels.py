@@ -22,21 +22,22 @@ def on_gpu(tensor: Tensor) -> bool:
 
 
 class Kernel:
-    """code: a template of C++, which returns its only output, or takes `outputs` of them by reference behind its operands."""
+    """code: a template of C++, which takes operands and then `numbers`, and returns its only output, or takes `outputs` by reference
+    behind them."""
 
-    def __init__(self, code: str, outputs: int = 1):
-        self.code, self.outputs = code, outputs
+    def __init__(self, code: str, outputs: int = 1, numbers: tuple[str, ...] = ()):
+        self.code, self.outputs, self.numbers = code, outputs, numbers
 
-    def __call__(self, *operands: Tensor) -> Any:
+    def __call__(self, *operands: Tensor, **numbers: float) -> Any:
         """-> the output, or a tuple of them"""
-        return compiled(self.code, self.outputs)(*operands)
+        return compiled(self.code, self.outputs, self.numbers)(*operands, **numbers)
 
 
 @cache
-def compiled(code: str, outputs: int) -> Callable[..., Any]:
+def compiled(code: str, outputs: int, numbers: tuple[str, ...]) -> Callable[..., Any]:
     if outputs == 1:
-        return torch.cuda.jiterator._create_jit_fn(code)
-    return torch.cuda.jiterator._create_multi_output_jit_fn(code, outputs)
+        return torch.cuda.jiterator._create_jit_fn(code, **dict.fromkeys(numbers, 0.0))
+    return torch.cuda.jiterator._create_multi_output_jit_fn(code, outputs, **dict.fromkeys(numbers, 0.0))
 
 
 SQUARE_SLOPE = Kernel("template <typename T> T square_slope(T x, T grad) { return T(2) * x * grad; }")

@@ -58,6 +58,22 @@ def test_the_kl_and_its_gradients_are_those_of_the_plain_formula(gpu, prior_sett
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9, check_device=False)  # softplus is linear beyond 20
 
 
+@pytest.mark.parametrize("indicator", ["weight", "neuron"])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, "one neuron each"])
+def test_the_mixture_is_fitted_as_on_a_cpu(gpu, prior_settings, indicator, size):
+    """Where a component is empty, and where its variance is at the floor, too."""
+    mean, log_var = torch.randn(2, 6, 8, dtype=torch.float64)
+    prior = KINDS["mixture"](prior_settings(kind="mixture", indicator=indicator), mean, log_var - 6).double()
+    mean, log_var = mean * (torch.logspace(-4, 0, 6)[:, None] if isinstance(size, str) else size), log_var - 20
+    other = copy.deepcopy(prior)
+    for _ in range(4):
+        prior.update(mean, log_var)
+    other, mean, log_var = gpu(other), gpu(mean), gpu(log_var)
+    for _ in range(4):
+        other.update(mean, log_var)
+    close(dict(other.named_buffers()), dict(prior.named_buffers()))
+
+
 @pytest.mark.parametrize("network", [Residual, Shuffled])
 @every_prior
 def test_the_kl_with_its_gradients_and_the_fit_are_those_of_a_cpu(gpu, prior_settings, network, kind, indicator):
