@@ -13,6 +13,7 @@ from sparsify.structure.export import Example, arguments, few
 
 EXACT = 1e-9  # the largest gap in float64 that sums in another order make, as a share of the largest output
 ROUNDED = 1e-4  # the same in a network that float64 does not run
+MANY = 128  # times the example, where outputs are choices: these agree by chance on a few
 SMALLEST = 1e-6  # the largest output counts as no smaller than this
 
 
@@ -44,7 +45,7 @@ class Proof:
             for ours, theirs in zip(_tensors(network(*inputs)), answers, strict=True):
                 if ours.shape != theirs.shape:
                     raise RuntimeError(f"an output of shape {tuple(ours.shape)} in place of {tuple(theirs.shape)}")
-                if not (ours.is_floating_point() or ours.is_complex()):  # which one is the largest, say
+                if not _continuous(ours):  # which one is the largest, say
                     worst = worst if torch.equal(ours, theirs) else float("inf")
                     continue
                 gaps = (ours - theirs).abs().masked_fill(ours == theirs, 0)  # infinite scores that agree
@@ -57,7 +58,8 @@ class Proof:
     @torch.no_grad()
     def _answered(network: nn.Module, whole: tuple[Any, ...], dtype: torch.dtype | None,
                   drawn: bool) -> Iterator[tuple[tuple[Any, ...], list[Tensor]]]:
-        for number, sized in enumerate((whole, _other_size(whole))):
+        sizes = [whole, _other_size(whole)]
+        for number, sized in enumerate(sizes):  # which may become one more
             inputs = tuple(_input(each, dtype, number if drawn else None) for each in sized)
             try:
                 answers = _tensors(network(*inputs))
@@ -67,6 +69,8 @@ class Proof:
                 if number == 0:
                     raise
                 continue  # a network that takes batches of one size alone
+            if number == 0 and drawn and not all(_continuous(each) for each in answers):
+                sizes.append(tuple(_repeated(each, MANY) for each in whole))
             yield inputs, answers
 
 
@@ -74,7 +78,7 @@ def _in_float64(network: nn.Module) -> nn.Module:
     """A copy in evaluation; each tensor is copied once."""
     memo: dict[int, Tensor] = {}
     for tensor in (*network.parameters(), *network.buffers()):
-        if tensor.is_floating_point() or tensor.is_complex():
+        if _continuous(tensor):
             wide = tensor.detach().to(torch.promote_types(tensor.dtype, torch.float64), copy=True)
             memo[id(tensor)] = nn.Parameter(wide, requires_grad=False) if isinstance(tensor, nn.Parameter) else wide
     return copy.deepcopy(network, dict(memo)).eval().double()  # what lies outside of parameters and buffers, as RNNs' lists do
@@ -87,6 +91,14 @@ def _other_size(given: tuple[Any, ...]) -> tuple[Any, ...]:
             return value
         return value[:1] if len(value) > 1 else torch.cat([value, value])
     return tuple(changed(each) for each in given)
+
+
+def _continuous(values: Tensor) -> bool:
+    return values.is_floating_point() or values.is_complex()
+
+
+def _repeated(value: Any, times: int) -> Any:
+    return value.repeat(times, *[1] * (value.ndim - 1)) if isinstance(value, Tensor) and value.ndim else value
 
 
 def _input(value: Any, dtype: torch.dtype | None, seed: int | None) -> Any:

@@ -35,7 +35,7 @@ def test_outputs_of_every_dtype_are_proven(after):
 
 @torch.no_grad()
 @pytest.mark.parametrize(("before", "example"), [(torch.log, torch.rand(3, 4)),
-                                                 (lambda x: torch.eye(4, dtype=x.dtype)[(100 * x[:, 0]).long()], torch.full((3, 4), 0.025))],
+                                                 (lambda x: torch.eye(4).to(x)[(100 * x[:, 0]).long()], torch.full((3, 4), 0.025))],
                          ids=["logarithm", "index"])
 def test_a_network_that_takes_no_random_numbers_is_proven_on_its_example(before, example):
     network = Around(before)

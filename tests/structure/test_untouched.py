@@ -31,7 +31,7 @@ def test_an_activation_that_a_network_keeps_leaves_it_as_it_was():
 def test_an_activation_that_keeps_the_network_from_being_copied_is_named():
     network = Keeping()
     network(torch.randn(3, 4))
-    with pytest.raises(InputError, match="seen is computed .* delete it if it is an activation"):
+    with pytest.raises(InputError, match=r"seen is computed .* delete it if it is an activation"):
         sparsify.streams(network, torch.randn(3, 4))
     del network.seen
     sparsify.streams(network, torch.randn(3, 4))
