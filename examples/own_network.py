@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import sparsify
-from sparsify import datasets
+from sparsify import data
 
 N_VALIDATION, BATCH, LR = 1000, 64, 1e-2
 THRESHOLD = 0.0  # of log alpha: a channel whose noise is larger than its signal goes
@@ -75,7 +75,7 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 def main(epochs: list[int], beta: float, out: Path) -> None:
     """epochs: of the dense network, of its Bayesian twin, and of the small one. beta: weight of the KL. out: the small one's file"""
     torch.manual_seed(0)
-    learning, testing = datasets.fetch("mnist-5k", mirror=None, seed=0)
+    learning, testing = data.fetch("mnist-5k", mirror=None, seed=0)
     images, labels, test_images = learning.images / 255, learning.labels, testing.images / 255
     validation = images[:N_VALIDATION], labels[:N_VALIDATION]
     images, labels = images[N_VALIDATION:], labels[N_VALIDATION:]

@@ -5,7 +5,7 @@ bayes/      priors, Bayesian layers, the ELBO, on any network
 compress/   masks in, a smaller network of the same class out, proven; magnitude pruning; saving and loading
 measure/    size, latency, accuracy and calibration
 compaction.py   bayes and compress together: from a Bayesian twin to a small network
-data.py datasets.py models.py training.py artifacts.py settings.py   the ground everything stands on
+data/ models/ training.py artifacts.py settings.py   the ground everything stands on
 
 `bayes`, `compress` and `measure` never import one another: plain torch modules, streams and masks pass between them.
 Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron, U units, H and W height and width, K kernel."""

@@ -1,12 +1,12 @@
 """The data set, from wherever it comes, as one file of tensors split into train, validation and test."""
 
-from sparsify import data, datasets
+from sparsify import data
 from stages import runtime
 from stages.params import Params
 
 
 def download(params: Params) -> None:
-    train, test = datasets.fetch(params.data.name, runtime.mirror(), params.data.split_seed)
+    train, test = data.fetch(params.data.name, runtime.mirror(), params.data.split_seed)
     data.save(runtime.DATASET, train, test, params.data.validation, params.data.split_seed)
 
 

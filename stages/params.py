@@ -6,7 +6,7 @@ from typing import Annotated
 
 import yaml
 
-from sparsify import datasets, models
+from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress.magnitude import SCOPES
 from sparsify.settings import (
@@ -30,7 +30,7 @@ CONTROLS = ("magnitude", "scratch")
 
 @dataclass(frozen=True)
 class Data(Settings):
-    name: Annotated[str, one_of(datasets.NAMES)]
+    name: Annotated[str, one_of(data.NAMES)]
     validation: PositiveInt  # images held out of the training set
     split_seed: Seed
 

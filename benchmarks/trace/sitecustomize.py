@@ -16,7 +16,7 @@ import time
 START = time.perf_counter()
 PARTS = {  # module -> {function: the part that its time belongs to}
     "sparsify.data": {"load": "loading data"},
-    "sparsify.datasets": {"fetch": "loading data"},
+    "sparsify.data.named": {"fetch": "loading data"},
     "sparsify.training": {"fit": "training steps"},
     "sparsify.measure.accuracy": {"predict": "evaluation"},
     "sparsify.measure.latency": {"latencies_ms": "timing"},

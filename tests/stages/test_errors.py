@@ -13,7 +13,7 @@ from PIL import Image
 from test_recipes import compose
 
 from sparsify import data
-from sparsify.datasets import Raw
+from sparsify.data import Raw
 from stages import benchmark, download, plot, prune, runtime, sweep, train_baseline, train_bayesian
 
 REPO = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from test_recipes import compose
 
-from sparsify import datasets, models
+from sparsify import data, models
 from sparsify.bayes.priors import INDICATORS, KINDS, KL_WEIGHTS
 from sparsify.compress.magnitude import SCOPES
 from sparsify.settings import InputError
@@ -43,7 +43,7 @@ def message(path):
     ("prior.kind", "mixtur", KINDS),
     ("prior.indicator", "neurons", INDICATORS),
     ("prior.kl_weight", "bytes", KL_WEIGHTS),
-    ("data.name", "mnist5k", datasets.NAMES),
+    ("data.name", "mnist5k", data.NAMES),
     ("model.name", "lenet", models.NAMES),
     ("baseline.optimizer", "adam", OPTIMIZERS),
     ("bayesian.train.optimizer", "SGD", OPTIMIZERS),
@@ -58,7 +58,7 @@ def test_unknown_choice_is_answered_with_every_choice(key, value, allowed, path)
 
 @pytest.mark.parametrize("key", ["prior.kind", "data.name", "model.name", "baseline.optimizer"])
 def test_every_choice_that_is_named_is_accepted(key, path):
-    allowed = {"prior.kind": KINDS, "data.name": datasets.NAMES, "model.name": models.NAMES, "baseline.optimizer": OPTIMIZERS}[key]
+    allowed = {"prior.kind": KINDS, "data.name": data.NAMES, "model.name": models.NAMES, "baseline.optimizer": OPTIMIZERS}[key]
     section, name = key.split(".")
     for choice in allowed:
         put(path, key, choice)

@@ -14,7 +14,7 @@ from test_recipes import compose
 
 from sparsify import artifacts, data
 from sparsify.compress import store
-from sparsify.datasets import Raw
+from sparsify.data import Raw
 from stages import processes
 
 REPO = Path(__file__).parents[2]

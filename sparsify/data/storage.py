@@ -1,38 +1,15 @@
 """The data set as one file of tensors, split into train, validation and test; on the device it is one tensor a split."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from sparsify import artifacts
-from sparsify.datasets import Raw
+from sparsify.data.named import Raw
+from sparsify.data.splits import Dataset, Split
 from sparsify.settings import InputError
 
 PARTS = ("train", "validation", "test")
-
-
-class Split(NamedTuple):
-    """Images (N, C, H, W) float32, normalised, and labels (N,) int64."""
-
-    images: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class Dataset:
-    train: Split
-    validation: Split
-    test: Split
-    n_classes: int
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
 
 
 def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> None:
@@ -70,17 +47,3 @@ def load(path: Path, device: torch.device | str = "cpu") -> Dataset:
     splits = {part: Split((content[f"{part}_images"].to(device).float() / 255 - mean) / std, content[f"{part}_labels"].to(device))
               for part in PARTS}
     return Dataset(**splits, n_classes=content["n_classes"])
-
-
-def crop_and_flip(images: Tensor, padding: int = 4) -> Tensor:
-    """Each image shifted by up to `padding` pixels, zeros coming in, and mirrored or not: one gather for the batch.
-
-    (N, C, H, W) -> (N, C, H, W)"""
-    n, _, height, width = images.shape
-    padded = F.pad(images, [padding] * 4)
-    down, right, mirrored = (torch.randint(high, (n, 1), device=images.device) for high in (2 * padding + 1, 2 * padding + 1, 2))
-    rows = down + torch.arange(height, device=images.device)  # (N, H)
-    columns = right + torch.arange(width, device=images.device)  # (N, W)
-    columns = torch.where(mirrored.bool(), columns.flip(1), columns)
-    batch = torch.arange(n, device=images.device)
-    return padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

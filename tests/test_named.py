@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets as tv
 
-from sparsify import datasets
+from sparsify.data import named as sources
 from sparsify.settings import InputError
 
 MIRROR = os.environ.get("SPARSIFY_MIRROR")
@@ -53,7 +53,7 @@ def write_folders(folder: Path, channels: int = 1, n: int = 3) -> dict[str, list
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_folders_come_back_pixel_by_pixel(channels, tmp_path, network):
     written = write_folders(tmp_path / "cifar10", channels)
-    for part, raw in zip(("train", "test"), datasets.fetch("cifar10", tmp_path, seed=0), strict=True):
+    for part, raw in zip(("train", "test"), sources.fetch("cifar10", tmp_path, seed=0), strict=True):
         expected = np.stack(written[part]).reshape(6, 8, 9, channels).transpose(0, 3, 1, 2)
         np.testing.assert_array_equal(raw.images.numpy(), expected)
         assert raw.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -92,7 +92,7 @@ def test_spoilt_image_folder_is_one_error_that_names_the_place(spoil, named, tmp
     write_folders(tmp_path / "mnist")
     spoil(tmp_path / "mnist")
     with pytest.raises(InputError) as caught:
-        datasets.fetch("mnist", tmp_path, seed=0)
+        sources.fetch("mnist", tmp_path, seed=0)
     assert str(tmp_path / "mnist") in str(caught.value)
     assert named in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_mirror_without_the_data_is_named_and_not_replaced_by_a_download(folders
     for folder in folders:
         (mirror / folder.format(name)).mkdir(parents=True)
     with pytest.raises(InputError, match=re.escape(words)) as caught:
-        datasets.fetch(name, mirror, seed=0)
+        sources.fetch(name, mirror, seed=0)
     assert str(mirror) in str(caught.value)
     assert name in str(caught.value)
     assert not network
@@ -128,16 +128,16 @@ def canonical_mnist(tmp_path, monkeypatch):
     for name, content in files.items():
         (tmp_path / "mnist" / name).write_bytes(content)
     trust(monkeypatch, "mnist", {name: hashlib.md5(content).hexdigest() for name, content in files.items()})
-    monkeypatch.setattr(tv.MNIST, "resources", list(datasets._SOURCES["mnist"].files.items()))
+    monkeypatch.setattr(tv.MNIST, "resources", list(sources._SOURCES["mnist"].files.items()))
     return parts
 
 
 def trust(monkeypatch, name: str, files: dict[str, str]) -> None:
-    monkeypatch.setitem(datasets._SOURCES, name, datasets._SOURCES[name]._replace(files=files))
+    monkeypatch.setitem(sources._SOURCES, name, sources._SOURCES[name]._replace(files=files))
 
 
 def test_canonical_files_come_back_pixel_by_pixel(canonical_mnist, tmp_path, network):
-    for raw, (images, labels) in zip(datasets.fetch("mnist", tmp_path, seed=0), canonical_mnist.values(), strict=True):
+    for raw, (images, labels) in zip(sources.fetch("mnist", tmp_path, seed=0), canonical_mnist.values(), strict=True):
         np.testing.assert_array_equal(raw.images.numpy(), images[:, None])
         np.testing.assert_array_equal(raw.labels.numpy(), labels)
     assert not network
@@ -149,7 +149,7 @@ def test_altered_byte_in_a_canonical_file_is_refused(file, canonical_mnist, tmp_
     content[-1] ^= 1
     (tmp_path / "mnist" / file).write_bytes(content)
     with pytest.raises(InputError, match="damaged") as caught:
-        datasets.fetch("mnist", tmp_path, seed=0)
+        sources.fetch("mnist", tmp_path, seed=0)
     assert str(tmp_path / "mnist" / file) in str(caught.value)
     assert not network
 
@@ -171,7 +171,7 @@ def test_canonical_cifar10_comes_back_pixel_by_pixel(tmp_path, monkeypatch, netw
                              "test_list": [["test_batch", md5s["test_batch"]]],
                              "meta": tv.CIFAR10.meta | {"md5": md5s["batches.meta"]}}.items():
         monkeypatch.setattr(tv.CIFAR10, attribute, value)
-    for raw, expected in zip(datasets.fetch("cifar10", tmp_path, seed=0), images.values(), strict=True):
+    for raw, expected in zip(sources.fetch("cifar10", tmp_path, seed=0), images.values(), strict=True):
         np.testing.assert_array_equal(raw.images.numpy(), expected)
         assert raw.labels.tolist() == list(range(len(expected)))
     assert not network
@@ -185,7 +185,7 @@ def test_download_that_fails_points_to_the_mirror(error, argument, name, monkeyp
         raise error(argument)
     monkeypatch.setattr(urllib.request, "urlopen", fail)
     with pytest.raises(InputError, match="SPARSIFY_MIRROR") as caught:
-        datasets.fetch(name, None, seed=0)
+        sources.fetch(name, None, seed=0)
     assert str(caught.value).startswith(name)
     assert "\n" not in str(caught.value)
 
@@ -193,12 +193,12 @@ def test_download_that_fails_points_to_the_mirror(error, argument, name, monkeyp
 def test_checksums_are_those_of_torchvision():
     for name, resources in (("mnist", tv.MNIST.resources), ("fashion-mnist", tv.FashionMNIST.resources),
                             ("cifar10", [(tv.CIFAR10.filename, tv.CIFAR10.tgz_md5)])):
-        assert list(datasets._SOURCES[name].files.items()) == list(resources)
+        assert list(sources._SOURCES[name].files.items()) == list(resources)
 
 
 @pytest.mark.skipif(not MIRROR, reason="SPARSIFY_MIRROR names no directory")
 def test_real_mnist_has_its_published_size_and_mean(network):
-    train, test = datasets.fetch("mnist", Path(MIRROR), seed=0)
+    train, test = sources.fetch("mnist", Path(MIRROR), seed=0)
     assert (len(train.images), len(test.images)) == (60_000, 10_000)
     assert train.images.double().mean().item() / 255 == pytest.approx(0.1307, abs=5e-5)
     assert not network

@@ -1,4 +1,4 @@
-"""The built-in architectures, as plain `nn.Sequential`s whose layers have names. Widths follow the literature:
+"""Chains of layers, as plain `nn.Sequential`s whose layers have names. Widths follow the literature:
     lenet-300-100   784-300-100-10
     lenet5          20-50-800-500-10, Caffe's: two 5x5 convolutions without padding
     mlp             784-1000-1000-500-200-10
@@ -7,52 +7,19 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
 
 from torch import nn
-
-from sparsify.settings import InputError, Positive, PositiveInt, Settings, one_of
 
 MLP_WIDTHS = {"lenet-300-100": (300, 100), "mlp": (1000, 1000, 500, 200)}
 VGG16_WIDTHS: tuple[int | str, ...] = (
     64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
-NAMES = (*MLP_WIDTHS, "lenet5", "vgg16")
 
 
-@dataclass(frozen=True)
-class Architecture(Settings):
-    """All that makes one of the networks, as plain data."""
-
-    name: Annotated[str, one_of(NAMES)]
-    input_shape: tuple[PositiveInt, ...]  # (C, H, W) of one image
-    n_classes: PositiveInt
-    width: Positive = 1.0  # multiplies the units of every hidden layer
-
-    def build(self) -> nn.Sequential:
-        return build(self.name, self.input_shape, self.n_classes, self.width)
-
-    def as_data(self) -> dict[str, str | int | float | list[int]]:
-        return {"name": self.name, "input_shape": list(self.input_shape), "n_classes": self.n_classes, "width": self.width}
-
-
-def build(name: str, input_shape: Sequence[int], n_classes: int, width: float = 1.0) -> nn.Sequential:
-    """The network `name` for images of `input_shape` (C, H, W); `width` scales the number of units of every hidden layer."""
-    if name not in NAMES:
-        raise InputError(f"model.name is {name!r}; choose one of {', '.join(NAMES)}")
-    if name in MLP_WIDTHS:
-        return _mlp(input_shape, [_scaled(units, width) for units in MLP_WIDTHS[name]], n_classes)
-    needed = 28 if name == "lenet5" else 32
-    if tuple(input_shape[1:]) != (needed, needed):
-        raise InputError(f"model.name {name} needs images of {needed}x{needed}; the data has {input_shape[1]}x{input_shape[2]}")
-    return _lenet5(input_shape[0], n_classes, width) if name == "lenet5" else _vgg16(input_shape[0], n_classes, width)
-
-
-def _scaled(units: int, width: float) -> int:
+def scaled(units: int, width: float) -> int:
     return max(1, round(units * width))
 
 
-def _mlp(input_shape: Sequence[int], widths: Sequence[int], n_classes: int) -> nn.Sequential:
+def mlp(input_shape: Sequence[int], widths: Sequence[int], n_classes: int) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     features = input_shape[0] * input_shape[1] * input_shape[2]
     for number, units in enumerate(widths, 1):
@@ -63,8 +30,8 @@ def _mlp(input_shape: Sequence[int], widths: Sequence[int], n_classes: int) -> n
     return nn.Sequential(layers)
 
 
-def _lenet5(channels: int, n_classes: int, width: float) -> nn.Sequential:
-    first, second, hidden = (_scaled(units, width) for units in (20, 50, 500))
+def lenet5(channels: int, n_classes: int, width: float) -> nn.Sequential:
+    first, second, hidden = (scaled(units, width) for units in (20, 50, 500))
     return nn.Sequential(OrderedDict(
         # ReLU and max pooling commute; after the pooling there is a quarter left to do
         conv1=nn.Conv2d(channels, first, 5), pool1=nn.MaxPool2d(2), relu1=nn.ReLU(),  # (N, 20, 12, 12)
@@ -74,7 +41,7 @@ def _lenet5(channels: int, n_classes: int, width: float) -> nn.Sequential:
         fc2=nn.Linear(hidden, n_classes)))
 
 
-def _vgg16(channels: int, n_classes: int, width: float) -> nn.Sequential:
+def vgg16(channels: int, n_classes: int, width: float) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     conv = pool = 0
     for entry in VGG16_WIDTHS:
@@ -82,7 +49,7 @@ def _vgg16(channels: int, n_classes: int, width: float) -> nn.Sequential:
             pool += 1
             layers[f"pool{pool}"] = nn.MaxPool2d(2)
             continue
-        conv, units = conv + 1, _scaled(entry, width)
+        conv, units = conv + 1, scaled(entry, width)
         layers[f"conv{conv}"] = nn.Conv2d(channels, units, 3, padding=1, bias=False)
         layers[f"bn{conv}"] = nn.BatchNorm2d(units)
         layers[f"relu{conv}"] = nn.ReLU()
