@@ -1,7 +1,7 @@
 """Training steps as one CUDA graph: Python walks through a step once, and the GPU then repeats it without waiting for Python.
 
 Claim: on an H100 (torch 2.11, CUDA 13.0) the captured step is as long as its kernels and, at batch 128 in bfloat16, a VGG-16's is at
-least 2.5 times as fast as the eager one, dense and with every prior; a LeNet-300-100's, at batch 256 in float32, at least 8 times.
+least 3.4 times as fast as the eager one, dense and with every prior; a LeNet-300-100's, at batch 256 in float32, at least 7 times.
     python -m benchmarks.training --model vgg16 --precision bfloat16 --batch-sizes 128 --only gate gaussian log_uniform mixture
     python -m benchmarks.training --batch-sizes 256 --only gate gaussian log_uniform mixture
 

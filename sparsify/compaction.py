@@ -15,9 +15,17 @@ from sparsify.structure.export import Example
 
 
 def relevant(scores: LogAlphas, threshold: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Masks (True = kept): log alpha, noise over signal, up to the threshold.  -> by stream (U,), by weight tensor its shape"""
-    return ({name: score <= threshold for name, score in scores.units.items()},
-            {name: score <= threshold for name, score in scores.weights.items()})
+    """Masks (True = kept): log alpha, noise over signal, up to the threshold.  -> by stream (U,), by weight tensor its shape
+
+    Raises EmptyLayer, which says which threshold is the lowest that can be, where a stream would lose all its units."""
+    if not isinstance(threshold, int | float) or math.isnan(threshold):
+        raise InputError(f"threshold is {threshold!r}; it has to be a number: the largest log alpha, noise over signal, that stays")
+    keep = {name: score <= threshold for name, score in scores.units.items()}
+    if empty := [name for name, kept in keep.items() if not kept.any()]:
+        lowest = math.ceil(100 * max(score.min().item() for score in scores.units.values())) / 100
+        raise EmptyLayer(f"threshold is {threshold:g}, which leaves nothing of {listed(empty)}; the lowest that leaves a unit of each "
+                         f"stream is {lowest:g} (less beta in training lowers it)")
+    return keep, {name: score <= threshold for name, score in scores.weights.items()}
 
 
 def compact(twin: nn.Module, example: Example, threshold: float = 0.0, *, keep: Mapping[str, Tensor] | None = None,
@@ -29,12 +37,5 @@ def compact(twin: nn.Module, example: Example, threshold: float = 0.0, *, keep: 
     keep, weights: masks in place of those by the threshold, as `remove` takes them, and with them the rest.
     Raises InputError (EmptyLayer where a stream would lose all its units; it says which threshold is the lowest that can be)."""
     if keep is None and weights is None:
-        scores = log_alphas(twin)
-        if not isinstance(threshold, int | float) or math.isnan(threshold):
-            raise InputError(f"threshold is {threshold!r}; it has to be a number: the largest log alpha, noise over signal, that stays")
-        keep, weights = relevant(scores, threshold)
-        if empty := [name for name, kept in keep.items() if not kept.any()]:
-            lowest = math.ceil(100 * max(score.min().item() for score in scores.units.values())) / 100
-            raise EmptyLayer(f"threshold is {threshold:g}, which leaves nothing of {listed(empty)}; the lowest that leaves a unit of each "
-                             f"stream is {lowest:g} (less beta in training lowers it)")
+        keep, weights = relevant(log_alphas(twin), threshold)
     return remove(bake(twin), example, keep, weights=weights, inputs=inputs, protect=protect, multiple_of=multiple_of, structure=structure)

@@ -1,13 +1,17 @@
 """What all tests share: a fixed seed, settings with changes, and networks whose every number is random."""
 
+import copy
 import dataclasses
+import shutil
 
+import host_kernels
 import pytest
 import torch
 from cpu_recorder import CpuRecorder
 from torch import nn
 
 from sparsify import capture
+from sparsify.bayes import kernels
 from sparsify.bayes.priors import PriorSettings
 from sparsify.training import TrainSettings
 
@@ -54,6 +58,20 @@ def cpu_or_cuda(request, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     capture._tell.cache_clear()
     return torch.device(request.param)
+
+
+@pytest.fixture(params=["cpu", CUDA])
+def gpu(request, monkeypatch):
+    """gpu(thing) -> the thing on a GPU; on a CPU, whose tensors count as a GPU's from here on"""
+    if request.param == "cpu" and not shutil.which("c++"):
+        pytest.skip("needs a C++ compiler")
+
+    def move(thing):
+        if request.param == "cpu":
+            monkeypatch.setattr(kernels, "on_gpu", lambda tensor: True)
+            monkeypatch.setattr(kernels, "compiled", host_kernels.compiled)
+        return copy.deepcopy(thing).to(request.param)
+    return move
 
 
 @pytest.fixture

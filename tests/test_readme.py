@@ -1,20 +1,66 @@
-"""The README's example of the library, run as it stands there."""
+"""The code in README.md and docs/structure.md, run as it stands there."""
 
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
-README = Path(__file__).parent.parent / "README.md"
+import sparsify
+from sparsify.structure.rules import TABLE
+
+TOP = Path(__file__).parent.parent
 
 
-def test_library_example_removes_units_and_keeps_the_outputs():
-    torch.manual_seed(0)
-    inputs = torch.randn(300, 20)
-    given = {"batches": [(inputs, inputs[:, :3].argmax(1))] * 150, "n_examples": len(inputs)}
-    section = README.read_text().split("## Library")[1].split("\n## ")[0]
-    exec(re.search(r"```python\n(.*?)```", section, re.S)[1], given)
-    small, masked = given["small"], given["masked"]
-    assert 1 <= small[0].out_features < 100
-    torch.testing.assert_close(small(inputs), masked.eval()(inputs))
-    assert (small(inputs).argmax(1) == given["batches"][0][1]).float().mean() > 0.8
+def code(page, section):
+    """The Python blocks of a section of a page, in order."""
+    text = (TOP / page).read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", text, re.S), text
+
+
+@pytest.fixture(scope="module")
+def readme(tmp_path_factory):
+    """What the lines of README's "Your own network" leave behind, run in an empty folder."""
+    given = {"__name__": "__main__"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("readme"))
+        first, second = code("README.md", "Your own network")[0]
+        exec(first, given)
+        learned = dict(given)
+        exec(second, given)
+    return learned, given
+
+
+def test_own_network_becomes_small_and_stays_right(readme):
+    learned, _ = readme
+    small, x, y = learned["small"], learned["x"], learned["y"]
+    assert type(small) is learned["MyNet"]
+    assert sum(parameter.numel() for parameter in small.parameters()) < 1000
+    assert (small(x).argmax(1) == y).float().mean() > 0.9
+
+
+def test_the_report_has_the_form_that_is_shown(readme):
+    learned, _ = readme
+    shown = re.search(r"```\n(units.*?)```", code("README.md", "Your own network")[1], re.S)[1]
+    without_numbers = lambda text: re.sub(r"[\d.,]+(e-\d+)?| +", " ", text).split()  # noqa: E731
+    assert without_numbers(shown) == without_numbers(str(learned["report"]))
+
+
+def test_masks_of_ones_own_leave_the_same_outputs(readme):
+    _, given = readme
+    small, masked, x = given["small"], given["masked"], given["x"]
+    assert (small.stem.out_features, small.inner.out_features) == (40, 64)
+    torch.testing.assert_close(small(x), masked(x))
+
+
+def test_a_rule_of_ones_own_lets_units_go(monkeypatch):
+    monkeypatch.setitem(TABLE, "fft_rfft", None)  # put back at the end
+    del TABLE["fft_rfft"]
+    without, rule = code("docs/structure.md", "A rule of your own")[0]
+    given = {}
+    exec(without, given)
+    model, example = given["model"], given["example"]
+    assert "fft_rfft is an operation without a rule" in sparsify.streams(model, example)["conv"].fixed
+    exec(rule, given)
+    assert (given["small"].conv.out_channels, given["report"].kept) == (5, {})
+    assert given["report"].gap < 1e-9

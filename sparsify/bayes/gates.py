@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sparsify.bayes import kernels
 from sparsify.bayes.groups import Group
 from sparsify.bayes.layers import Layer, input_dim
 from sparsify.bayes.priors import PriorSettings
@@ -72,7 +73,7 @@ class Gate(Group):
 
 def joins(gate: Gate) -> bool:
     """Whether the KL of a gate is taken together with that of others: on a GPU, where each operation is a launch."""
-    return gate.mean.device.type != "cpu" and not gate.prior.fitted
+    return kernels.on_gpu(gate.mean) and not gate.prior.fitted
 
 
 def joint_kl(gates: list[Gate]) -> Tensor:

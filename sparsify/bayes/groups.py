@@ -10,6 +10,7 @@ refers to the copied layers, and nn.Sequential does not run it."""
 import torch
 from torch import Tensor, nn
 
+from sparsify.bayes import kernels
 from sparsify.bayes.layers import Layer, log_var
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
 from sparsify.settings import InputError
@@ -29,17 +30,21 @@ class Group(nn.Module):
         """Mean and log variance as the matrices that a prior sees.  -> (O, J), (O, J)"""
         raise NotImplementedError
 
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """The posterior with the weights of a row in whatever order is fast, both matrices in the same.  -> (O, J), (O, J)"""
+        return self.posterior()
+
     def noise(self) -> list[nn.Parameter]:
         """The parameters that a plain network does not have."""
         raise NotImplementedError
 
     def kl(self) -> Tensor:
         """KL(posterior || prior) of the group.  -> () nats"""
-        return self.prior.kl_sum(*self.posterior(), self.kl_scale)
+        return self.prior.kl_sum(*self.rows(), self.kl_scale)
 
     def update_prior(self) -> None:
         if self.prior.fitted:
-            self.prior.update(*self.posterior())
+            self.prior.update(*self.rows())
 
     def log_alpha(self) -> Tensor:
         """How irrelevant each unit, (U,), or weight, in its tensor's shape, is: large means irrelevant."""
@@ -63,6 +68,11 @@ class Weights(Group):
         layer, = self.layers
         return layer.weight.flatten(1), log_var(layer).flatten(1)
 
+    def rows(self) -> tuple[Tensor, Tensor]:
+        layer, = self.layers
+        order = _order(layer.weight, 0)
+        return layer.weight.permute(order).flatten(1), log_var(layer).permute(order).flatten(1)
+
     def noise(self) -> list[nn.Parameter]:
         return [layer.get_parameter("log_var") for layer in self.layers]
 
@@ -84,14 +94,23 @@ class Neurons(Group):
         self._start_prior(settings, cost)
 
     def posterior(self) -> tuple[Tensor, Tensor]:
-        return self._matrix([layer.weight for layer in self.layers]), self._matrix([log_var(layer) for layer in self.layers])
+        return self._matrices([(dim, *(other for other in range(layer.weight.ndim) if other != dim))
+                               for layer, dim in zip(self.layers, self.dims, strict=True)])
 
-    def _matrix(self, tensors: list[Tensor]) -> Tensor:
+    def rows(self) -> tuple[Tensor, Tensor]:
+        return self._matrices([_order(layer.weight, dim) for layer, dim in zip(self.layers, self.dims, strict=True)])
+
+    def _matrices(self, orders: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+        """orders: in which the dimensions of each layer's weight are read, the neurons' first"""
+        return (self._matrix([layer.weight for layer in self.layers], orders),
+                self._matrix([log_var(layer) for layer in self.layers], orders))
+
+    def _matrix(self, tensors: list[Tensor], orders: list[tuple[int, ...]]) -> Tensor:
         """-> (U, J1 + J2 + ...), the rows of a unit side by side"""
         parts = []
-        for number, (tensor, dim) in enumerate(zip(tensors, self.dims, strict=True)):
+        for number, (tensor, order) in enumerate(zip(tensors, orders, strict=True)):
             index: Tensor | None = getattr(self, f"rows{number}")
-            rows = tensor.movedim(dim, 0) if dim else tensor
+            rows = tensor.permute(order)
             parts.append((rows if index is None else rows.index_select(0, index.flatten())).reshape(self.units, -1))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
@@ -100,6 +119,14 @@ class Neurons(Group):
 
     def log_alpha(self) -> Tensor:
         return self.prior.log_alpha(*self.posterior()).flatten()  # (U, 1) -> (U,)
+
+
+def _order(weight: Tensor, first: int) -> tuple[int, ...]:
+    """Its dimensions, `first` and then the others: on a GPU as they lie in memory, so that a matrix of rows is a view and no copy.
+
+    On a CPU in their own order, which is that of its sums, and so of its figures' last digits."""
+    others = [dim for dim in range(weight.ndim) if dim != first]
+    return (first, *(sorted(others, key=weight.stride().__getitem__, reverse=True) if kernels.on_gpu(weight) else others))
 
 
 def groups_of(network: nn.Module) -> list[Group]:

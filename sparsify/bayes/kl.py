@@ -11,6 +11,7 @@ from torch import Tensor
 SQUARE_FLOOR = 1e-8
 # Beyond alpha = e^8 a weight is noise and its KL flat; below e^-8 it is certain. Clipping keeps gradients finite.
 LOG_ALPHA_LIMIT = 8.0
+MIN_TOTAL, MIN_SHARE = 1e-3, 1e-3  # responsibility in all, and share, below which a mixture's component counts as empty
 SIGMOID_FIT = 0.63576, 1.87320, 1.48695  # k1, k2, k3 of arXiv:1701.05369 eq. (14)
 
 

@@ -12,12 +12,11 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from sparsify.bayes import fused, kl
+from sparsify.bayes import fused, kernels, kl, kl_kernels
 from sparsify.settings import NonNegative, Positive, Settings, one_of
 
 INDICATORS = ("weight", "neuron")
 KL_WEIGHTS = ("units", "weights", "macs")
-MIN_TOTAL, MIN_SHARE = 1e-3, 1e-3  # responsibility in all, and share, below which a mixture's component counts as empty
 
 
 class Prior(nn.Module):
@@ -53,6 +52,8 @@ class LogUniform(Prior):
         return kl.kl_log_uniform(kl.log_alpha(mean, log_var))
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.log_uniform(mean, log_var, scale)
         return scale * fused.kl_sum(fused.log_uniform, mean, log_var)
 
 
@@ -63,6 +64,8 @@ class Ard(Prior):
         return kl.kl_ard(mean, log_var)
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.ard(mean, log_var, scale)
         return fused.kl_sum(partial(fused.ard, scale=scale), mean, log_var)
 
 
@@ -81,6 +84,8 @@ class RowGaussian(Prior):
         return kl.kl_row_gaussian(mean, log_var)
 
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
+        if kernels.on_gpu(mean):
+            return kl_kernels.row_gaussian(mean, log_var, scale)
         return scale * fused.kl_sum(fused.row_gaussian, mean, log_var)
 
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -132,22 +137,39 @@ class RowMixture(RowGaussian):
     def kl_sum(self, mean: Tensor, log_var: Tensor, scale: Tensor) -> Tensor:
         if self.indicator == "neuron":  # its large tensors are few already
             return Prior.kl_sum(self, mean, log_var, scale)
+        if kernels.on_gpu(mean):
+            return kl_kernels.mixture_of_weights(mean, log_var, self.component_log_var, self.log_share, scale)
         parameters = {"component_log_var": self.component_log_var, "log_share": self.log_share}
         return scale * fused.kl_sum(partial(fused.mixture_of_weights, **parameters), mean, log_var)
 
     @torch.no_grad()
     def update(self, mean: Tensor, log_var: Tensor) -> None:
         """One EM step: responsibilities by the components' KL, then the shares and variances that they imply."""
+        total, moments, all_moments, n = self._first_component(mean, log_var)
+        if kernels.on_gpu(mean):
+            numbers = {"n": float(n), "weights_each": float(self.weights_each), "floor": self.floor}
+            narrow, wide, *shares = kl_kernels.FIT(total, moments, all_moments, *self.component_log_var, **numbers)
+            torch.stack([narrow, wide], out=self.component_log_var)
+            torch.stack(shares, out=self.log_share)
+            return
+        total = torch.stack([total, n - total])  # (2, G, 1)
+        variance = torch.stack([moments, all_moments - moments]) / (self.weights_each * total.clamp_min(kl.MIN_TOTAL))
+        # A component that nothing belongs to keeps its variance, ready to be used again.
+        variance = torch.where(total > kl.MIN_TOTAL, variance, self.component_log_var.exp())
+        self.component_log_var.copy_(variance.clamp_min(self.floor).log())
+        self.log_share.copy_((total / n).clamp_min(kl.MIN_SHARE).log().log_softmax(0))
+
+    def _first_component(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Its responsibility in all and its second moment, the second moment of both, (G, 1) each, and how many hold an indicator."""
+        if self.indicator == "weight" and kernels.on_gpu(mean):
+            parts = kl_kernels.SHARES(mean, log_var, *self.component_log_var, *self.log_share)
+            total, moments, all_moments = (part.sum(1, keepdim=True) for part in parts)
+            return total, moments, all_moments, mean.shape[1]
         second_moment, _ = self._observations(mean, log_var)
         narrow = fused.mixture_log_odds(second_moment, self.component_log_var, self.log_share, self.weights_each)[0].sigmoid_()
-        n, all_moments = second_moment.shape[1], second_moment.sum(1, keepdim=True)
+        all_moments = second_moment.sum(1, keepdim=True)
         total, moments = narrow.sum(1, keepdim=True), narrow.mul_(second_moment).sum(1, keepdim=True)
-        total = torch.stack([total, n - total])  # (2, G, 1)
-        variance = torch.stack([moments, all_moments - moments]) / (self.weights_each * total.clamp_min(MIN_TOTAL))
-        # A component that nothing belongs to keeps its variance, ready to be used again.
-        variance = torch.where(total > MIN_TOTAL, variance, self.component_log_var.exp())
-        self.component_log_var.copy_(variance.clamp_min(self.floor).log())
-        self.log_share.copy_((total / n).clamp_min(MIN_SHARE).log().log_softmax(0))
+        return total, moments, all_moments, second_moment.shape[1]
 
 
 # What `prior.kind` may name.

@@ -49,6 +49,23 @@ def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor] 
     return masked, alive
 
 
+@torch.no_grad()
+def without_blanks(masked: nn.Module, model: nn.Module, structure: Structure, alive: Mapping[str, Tensor]) -> nn.Module:
+    """`masked`, with random numbers in the parameters of `model` that are zero all over: behind a head of zeros, say, nothing shows.
+
+    Units that are not alive stay silent. A network without such parameters is given back as it is."""
+    blank = [name for name, parameter in model.named_parameters() if not parameter.flatten()[:1].any() and not parameter.any()]
+    if not blank:
+        return masked
+    telling, generator = copy.deepcopy(masked), torch.Generator().manual_seed(0)
+    tensors = telling.state_dict()
+    for name in blank:
+        tensors[name].copy_(torch.randn(tensors[name].shape, generator=generator) / max(1, tensors[name][:1].numel()) ** 0.5)
+    for name, units in alive.items():
+        _silence(tensors, structure.streams[name], ~units)
+    return telling
+
+
 def alive_units(structure: Structure, keep: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """By stream, (units,) bool, on the CPU: `keep`, checked, and all units of the streams that it does not name."""
     alive = {name: torch.ones(stream.size, dtype=torch.bool) for name, stream in structure.streams.items()}

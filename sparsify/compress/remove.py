@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sparsify.compress.cut import plan, sliced
 from sparsify.compress.exact import PickingLinear
-from sparsify.compress.masks import alive_units, silenced
+from sparsify.compress.masks import alive_units, silenced, without_blanks
 from sparsify.compress.proof import Proof
 from sparsify.compress.report import Report
 from sparsify.settings import InputError
@@ -39,7 +39,8 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
             if name not in guarded and structure.streams[name].fixed is None and not units.all()}
     wish = {name: units for name, units in wish.items() if not units.all()}
     leave = {name: torch.ones_like(units) if name in guarded else units for name, units in alive.items()}
-    trial = _Trial(masked, structure, Proof(masked, example), leave)
+    telling = without_blanks(masked, model, structure, alive)
+    trial = _Trial(masked, telling, structure, Proof(telling, example), leave)
     small, gap = trial.solve(wish)
     kept = {name: "protected" for name in guarded if not alive[name].all()} | trial.kept
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
@@ -82,8 +83,8 @@ def _picks(structure: Structure, network: nn.Module, alive: Alive) -> tuple[dict
 class _Trial:
     """Which of the wished cuts a network can do, found by doing them."""
 
-    def __init__(self, masked: nn.Module, structure: Structure, proof: Proof, alive: Alive):
-        self.masked, self.structure, self.proof = masked, structure, proof
+    def __init__(self, masked: nn.Module, telling: nn.Module, structure: Structure, proof: Proof, alive: Alive):
+        self.masked, self.telling, self.structure, self.proof = masked, telling, structure, proof
         self.picks, self.kept = _picks(structure, masked, alive)  # kept: not cut, and why
         self.of_input = [name for name, stream in structure.streams.items() if not stream.writers and not alive[name].all()]
         self.done: Alive = {}  # cut
@@ -98,7 +99,8 @@ class _Trial:
         if attempt is None:
             raise InputError(f"the network does not give the same outputs twice for one input ({self.failure.removeprefix('cut, ')}): "
                              "nothing can be proven of it; let it draw nothing at random in evaluation")
-        return attempt
+        small, gap = attempt
+        return small if self.telling is self.masked else self._cut(self.masked, self.done), gap
 
     def _add(self, groups: list[list[str]], wish: Alive) -> None:
         """Cuts all of the groups if that can be done; else halves of them, down to one, which then stays if it cannot be made to fit."""
@@ -126,7 +128,7 @@ class _Trial:
 
     def _attempt(self, alive: Alive) -> tuple[nn.Module, float] | None:
         try:
-            small = sliced(self.masked, replace(plan(self.structure, self.masked, alive), picks=self.picks))
+            small = self._cut(self.telling, alive)
             gap = self.proof.gap(small)
         except Exception as error:  # whatever a network raises that was cut where it cannot be
             self.failure = f"cut, it fails: {' '.join(str(error).split())[:120]}"
@@ -135,6 +137,9 @@ class _Trial:
             self.failure = f"cut, its outputs would differ by {gap:.1g} of the largest"
             return None
         return small, gap
+
+    def _cut(self, network: nn.Module, alive: Alive) -> nn.Module:
+        return sliced(network, replace(plan(self.structure, network, alive), picks=self.picks))
 
     def _coupled(self, wish: Alive) -> list[list[str]]:
         """Streams that share a writer, as the halves of a chunk do, are tried together."""

@@ -33,6 +33,20 @@ def evaluating(model: nn.Module, training: bool = False) -> Iterator[None]:
             module.training = was
 
 
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Whatever its forward assigns within, activations that it keeps and counts of passes, afterwards as before."""
+    before = {module: (dict(vars(module)), dict(module._buffers)) for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, (attributes, buffers) in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+
+
 def arguments(example: Example) -> tuple[Any, ...]:
     """What the network is called with. Raises InputError where no tensor with an example in it is among it."""
     given = example if isinstance(example, tuple) else (example,)
@@ -63,7 +77,7 @@ def export(model: nn.Module, example: Example, training: bool = False) -> tuple[
     given = arguments(example)
     _refuse_unready(model)
     tries = [few(given), given] if few(given) is not given else [given]
-    with evaluating(model, training), torch.no_grad(), _quiet():
+    with _untouched(model), evaluating(model, training), torch.no_grad(), _quiet():
         for attempt in tries:
             try:
                 return torch.export.export(model, attempt, strict=False), attempt
@@ -95,8 +109,9 @@ def _refuse_unready(model: nn.Module) -> None:
             if isinstance(value, Tensor) and is_lazy(value):
                 raise InputError(f"{where} has no shape yet; call the network once with the example, before anything else")
             if isinstance(value, Tensor) and not value.is_leaf:
-                raise InputError(f"{where} is computed from other parameters before every pass, so that the network cannot be copied; "
-                                 "make it a parameter again (torch.nn.utils.prune.remove, remove_weight_norm), or use parametrizations")
+                raise InputError(f"{where} is computed from parameters, so that the network cannot be copied; "
+                                 "make it a parameter again (torch.nn.utils.prune.remove, remove_weight_norm), or use parametrizations; "
+                                 "delete it if it is an activation that was kept")
 
 
 def _message(model: nn.Module, given: tuple[Any, ...], error: Exception) -> str:

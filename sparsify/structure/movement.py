@@ -14,7 +14,7 @@ COPIES = (
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "roll", "flip", "repeat", "repeat_interleave", "tile", "pixel_shuffle",
     "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "rot90", "tril", "triu", "reshape", "flatten", "_unsafe_view",
     "unflatten", "broadcast_tensors", "meshgrid", "split", "split_with_sizes", "chunk", "tensor_split", "slice_scatter", "select_scatter",
-    "numpy_T", "atleast_1d", "atleast_2d", "atleast_3d", "im2col")
+    "numpy_T", "atleast_1d", "atleast_2d", "atleast_3d")
 
 
 def moved(walk: Walk, *args: Any, **kwargs: Any) -> Any:
@@ -31,6 +31,11 @@ def moved(walk: Walk, *args: Any, **kwargs: Any) -> Any:
 
     args, kwargs = _map((args, kwargs), places)
     return _wrapped(target(*args, **kwargs), alone)
+
+
+def unfolded(walk: Walk, x: Any, *args: Any) -> Any:
+    """Windows as columns, which torch does not make of whole numbers."""
+    return Labels(tidy(walk.op(walk.labels(x).double(), *args).long()))
 
 
 def _map(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -106,5 +111,5 @@ POOLS = {f"{kind}_pool{n}d{more}": _local(n) for n in (1, 2, 3) for more in ("",
 INTERPOLATIONS = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d", "upsample_linear1d",
                   "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "grid_sampler", "grid_sampler_2d")
 RULES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(COPIES, moved), "index": picked, "index_select": picked, "constant_pad_nd": padded, "pad": padded,
+    **dict.fromkeys(COPIES, moved), "index": picked, "index_select": picked, "im2col": unfolded, "constant_pad_nd": padded, "pad": padded,
     **POOLS, **dict.fromkeys(INTERPOLATIONS, _local(None))}

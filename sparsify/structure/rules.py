@@ -3,10 +3,11 @@
 import operator
 from collections.abc import Callable
 from functools import cache, partial, reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx
+from torch._ops import OpOverload
 
 from sparsify.structure import contractions, movement, norms
 from sparsify.structure.units import NO_UNIT, nothing, tidy, varies
@@ -33,7 +34,29 @@ def apply(walk: Walk, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, An
         return args[0][args[1]]
     if not any(isinstance(each, Labels | Part) for each in flat((args, kwargs))):
         return _computed(node, args, kwargs)
-    return rule_for(node)(walk, *args, **kwargs)
+    result = rule_for(node)(walk, *args, **kwargs)
+    if args and isinstance(result, Labels) and isinstance(node.target, OpOverload) and node.target._schema.is_mutable:
+        _written_in_place(walk, node.args[0], args[0], result)
+    return result
+
+
+def _written_in_place(walk: Walk, target: Any, before: Any, result: Labels) -> None:
+    """Units written into what has other names, a tensor and its slices, are read by these names too, which do not know them: they stay."""
+    if isinstance(target, fx.Node) and _has_other_names(target):
+        strange = walk.units.find(walk.labels(before, result.at.shape)) != walk.units.find(result.at)
+        walk.units.freeze(result.at[strange], f"written in place into a part of another tensor ({walk.where()})")
+
+
+def _has_other_names(node: fx.Node) -> bool:
+    def is_view(other: fx.Node) -> bool:
+        return getattr(other.target, "is_view", False)
+
+    if node.target is operator.getitem:  # of several, as chunk gives
+        return _has_other_names(cast(fx.Node, node.args[0]))
+    if is_view(node) or any(is_view(user) for user in node.users):
+        return True
+    written = isinstance(node.target, OpOverload) and node.target._schema.is_mutable and isinstance(node.args[0], fx.Node)
+    return written and _has_other_names(cast(fx.Node, node.args[0]))
 
 
 def rule_for(node: fx.Node) -> Rule:
@@ -44,7 +67,7 @@ def rule_for(node: fx.Node) -> Rule:
     if name in POINTWISE or _is_pointwise(name):
         return pointwise
     if getattr(node.target, "is_view", False):
-        return movement.moved
+        return viewed
     return no_rule
 
 
@@ -155,9 +178,17 @@ def no_rule(walk: Walk, *args: Any, **kwargs: Any) -> Any:
     walk.freeze((args, kwargs), reason)
     for part in flat((args, kwargs)):
         if isinstance(part, Part) and len(walk.tensors[part.name].shape) > 1:
-            walk.written[part.name, 0] = None
+            walk.writes(part.name, 0)
             walk.units.freeze(walk.entries(part.name, 0), reason)
     return walk.each_output(lambda one: nothing(one.shape))
+
+
+def viewed(walk: Walk, *args: Any, **kwargs: Any) -> Any:
+    """A view moves elements about, if it is one of whole numbers too: not view_as_complex."""
+    try:
+        return movement.moved(walk, *args, **kwargs)
+    except (NotImplementedError, RuntimeError):
+        return no_rule(walk, *args, **kwargs)
 
 
 TABLE: dict[str, Rule] = {

@@ -144,8 +144,8 @@ def test_a_zero_input_has_finite_gradients():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_noise_is_one_draw_a_value_in_any_layout_and_precision(dtype, layout):
-    values = torch.zeros(20, 30, 5, 7, dtype=dtype).to(memory_format=layout)
+def test_noise_is_one_draw_a_value_in_any_layout_and_precision(cpu_or_cuda, dtype, layout):
+    values = torch.zeros(20, 30, 5, 7, dtype=dtype, device=cpu_or_cuda).to(memory_format=layout)
     noise = noise_like(values)
     assert (noise.shape, noise.stride(), noise.dtype) == (values.shape, values.stride(), dtype)
     assert abs(noise.double().mean()) < 4 / 21_000**0.5 and abs(noise.double().std() - 1) < 4 / 42_000**0.5

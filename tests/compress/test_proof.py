@@ -21,8 +21,8 @@ def constant(*values):
     return network
 
 
-@pytest.mark.parametrize(("values", "largest"), [((3.0, -20.0), 20.0), ((0.1, 0.2), 1.0)])
-def test_the_gap_is_the_largest_difference_as_a_share_of_the_largest_output_or_of_one(values, largest):
+@pytest.mark.parametrize(("values", "largest"), [((3.0, -20.0), 20.0), ((0.1, 0.2), 0.2)])
+def test_the_gap_is_the_largest_difference_as_a_share_of_the_largest_output(values, largest):
     proof, other = Proof(constant(*values), torch.randn(3, 4)), constant(values[0] + 0.5, values[1] + 0.25)
     assert proof.gap(other) == pytest.approx(0.5 / largest)
     assert proof.gap(constant(*values)) == 0

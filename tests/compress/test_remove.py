@@ -169,7 +169,7 @@ def test_a_layer_that_writes_a_stream_protects_it(hostile):
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ({"protect": ["fc9"]}, "protect names 'fc9', which is neither a stream nor a layer that writes one; choose from input, fc1, fc2"),
+    ({"protect": ["fc9"]}, "protect names 'fc9', which is neither a stream nor a module whose layers write one; choose from input, fc1"),
     ({"multiple_of": 0}, "multiple_of is 0"),
     ({"keep": {"fc1": UNITS[1:]}}, "it has to be bool of shape"),
     ({"keep": {"fc2": torch.tensor([True, True, False])}}, "network output")])

@@ -155,7 +155,7 @@ def test_a_file_of_something_else_is_refused_with_what_it_lacks(tmp_path):
 
 def test_a_network_of_a_class_that_is_not_given_is_asked_for(tmp_path):
     save(Mlp(), tmp_path / "a.pt")
-    with pytest.raises(InputError, match=r"a\.pt holds a Mlp; give load a Mlp at full size"):
+    with pytest.raises(InputError, match=r"a\.pt holds a Mlp; give load one at full size"):
         load(tmp_path / "a.pt")
 
 

@@ -28,7 +28,7 @@ def home(tmp_path_factory):
     """A clone whose remotes have all that it has, the data and the dense network among them."""
     folder = tmp_path_factory.mktemp("cluster")
     home = working_tree(folder / "home")
-    subprocess.run(["git", "init", "--quiet", "--bare", folder / "git"], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--bare", home.root, folder / "git"], check=True)
     home.run("git", "remote", "set-url", "origin", str(folder / "git"))
     home.run(sys.executable, "-m", "dvc", "remote", "add", "--default", "store", str(folder / "store"))
     home.commit("a place for data")

@@ -139,7 +139,7 @@ def test_plain_network_in_place_of_the_bayesian_one_is_refused():
 
 def test_threshold_that_empties_a_layer_is_refused():
     prepare("prune.threshold=-1000.0")
-    assert "the masks leave none of the 60 units of fc1; keep at least one (a higher threshold)" in error_of(prune.prune)
+    assert "threshold is -1000, which leaves nothing of fc1, fc2; the lowest that leaves a unit of each stream is" in error_of(prune.prune)
 
 
 def test_folder_that_cannot_be_written_is_named():

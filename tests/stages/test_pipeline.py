@@ -46,7 +46,7 @@ class Clone(NamedTuple):
 def working_tree(root: Path) -> Clone:
     """The working tree as it is, in a clone at `root`, with the smoke recipe."""
     clone = Clone(root)
-    subprocess.run(["git", "clone", "--quiet", REPO, clone.root], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPO.as_uri(), clone.root], check=True)  # DVC looks through all commits
     for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         clone.run("git", "config", key, value)
     listed = subprocess.run(["git", "-C", REPO, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

@@ -1,5 +1,7 @@
 """Networks of tokens: attention in the forms in which people write it, norms over units, recurrence."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,18 +10,20 @@ from tests.structure.zoo.case import Case, images, tokens
 
 
 class Attention(nn.Module):
-    """By hand, as in a vision transformer: one layer for q, k and v, and a reshape with constants."""
+    """By hand, as in a vision transformer: one layer for q, k and v, and a reshape with constants.
 
-    def __init__(self, dim: int, heads: int) -> None:
+    joined: what makes one vector of the heads' outputs: any number of them (flatten), or as many as there were (a constant)"""
+
+    def __init__(self, dim: int, heads: int, joined: Callable[[Tensor], Tensor] = lambda x: x.flatten(2)) -> None:
         super().__init__()
-        self.num_heads, self.head_dim = heads, dim // heads
+        self.num_heads, self.head_dim, self.joined = heads, dim // heads, joined
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, length, dim = x.shape
+        n, length, _ = x.shape
         q, k, v = self.qkv(x).reshape(n, length, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4)  # (N, heads, L, head_dim) each
         weights = (q @ k.transpose(-2, -1) * self.head_dim ** -0.5).softmax(-1)
-        return self.proj((weights @ v).transpose(1, 2).reshape(n, length, dim))
+        return self.proj(self.joined((weights @ v).transpose(1, 2)))  # (N, L, heads, head_dim) -> (N, L, C)
 
 
 class EinsumAttention(nn.Module):
@@ -134,8 +138,10 @@ TOKENS = {
     "encoder_layer": Case(lambda: encoder_layer(False), images(5, 16), cut=("linear1",),
                           kept={"self_attn.in_proj_weight": "MultiheadAttention"}),
     "encoder_layer_norm_first": Case(lambda: encoder_layer(True), images(5, 16), cut=("linear1",)),
-    "attention_by_hand": Case(lambda: Block(Attention(16, 4), 16), images(6, 5), cut=("mlp.0",),
-                              kept={"embed": "shape", "attention.qkv": "shape"}),
+    "attention_by_hand": Case(lambda: Block(Attention(24, 4), 24), images(6, 5), cut=("embed", "attention.qkv", "mlp.0")),
+    "attention_as_many_heads_as_dimensions": Case(lambda: Block(Attention(16, 4), 16), images(6, 5), cut=("mlp.0",)),
+    "attention_joined_by_a_constant": Case(lambda: Block(Attention(24, 4, lambda x: x.reshape(-1, 6, 24)), 24), images(6, 5),
+                                           cut=("embed", "mlp.0"), kept={"attention.qkv": "shape"}),
     "attention_by_einsum": Case(lambda: Block(EinsumAttention(16, 2), 16), images(6, 5), cut=("embed", "mlp.0"),
                                 kept={"attention.q": "einsum"}),
     "attention_of_one_head": Case(OneHead, images(6, 6), whole=True),

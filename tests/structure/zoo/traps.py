@@ -25,7 +25,7 @@ class Between(nn.Module):
 class Shuffle(Between):
     def act(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        return x.view(n, 3, c // 3, h, w).transpose(1, 2).reshape(n, c, h, w).relu()
+        return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w).relu()
 
 
 class Glu(Between):
@@ -167,7 +167,7 @@ IMAGE = images(4, 10, 10)
 TRAPS = {
     "grouped": Case(lambda: Between(groups=(2, 3)), IMAGE, cut=("first", "second")),
     "grouped_of_one_channel": Case(lambda: Between(groups=(4, 1)), IMAGE, cut=("second",)),  # three rows read each channel of the input
-    "channel_shuffle": Case(lambda: Shuffle(groups=(2, 3)), IMAGE, cut=("first", "second")),
+    "channel_shuffle": Case(lambda: Shuffle(groups=(2, 2)), IMAGE, cut=("first", "second")),
     "glu": Case(lambda: Glu(n_in=6), IMAGE, whole=True),
     "chunk_gate": Case(lambda: ChunkGate(n_in=6), IMAGE, whole=True),
     "chunk_branches": Case(Branches, IMAGE, cut=("left", "right", "second")),

@@ -41,11 +41,11 @@ VISION = {
                                       "regnet_y_400mf", "resnext50_32x4d")},
     "googlenet": whole("googlenet", init_weights=False),  # with the two heads that run in training alone
     "vgg16_bn": Case(vgg16_bn, images(3, 32, 32), whole=True),
-    "shufflenet_v2_x0_5": Case(lambda: models.shufflenet_v2_x0_5(num_classes=10), images(3, 64, 64)),
+    "shufflenet_v2": Case(lambda: models.ShuffleNetV2([2, 2, 2], [24, 16, 32, 64, 96], num_classes=10), images(3, 64, 64)),
     "vit": Case(vit, images(3, 32, 32), cut=tuple(f"encoder.layers.encoder_layer_{block}.mlp.0" for block in range(2)),
                 kept={"conv_proj": "layer_norm"}),
     "swin": Case(swin, images(3, 32, 32), cut=("features.1.0.mlp.0", "features.1.1.mlp.0", "features.3.0.mlp.0", "features.3.1.mlp.0"),
-                 kept={"features.0.0": "shape", "features.1.0.attn.qkv#2": "product of units"}),
+                 kept={"features.0.0": "shape", "features.1.0.attn.qkv": "shape"}),
     "convnext": Case(convnext, images(3, 32, 32), cut=("features.1.0.block.3", "features.1.1.block.3", "features.3.1.block.3"),
                      kept={"features.0.0": "layer_norm"}),
 }
