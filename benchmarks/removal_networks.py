@@ -143,6 +143,8 @@ def same_units(name: str) -> Found:
             continue
         units = ~keep[each] if each in keep else torch.randperm(stream.size) < max(1, stream.size // 4)
         layer = cut.get_submodule(slot.module)
+        if layer not in graph.module2node:  # a head that runs in training alone
+            continue
         places = torch.unravel_index(layer.weight.detach().long(), model.get_submodule(slot.module).weight.shape)[slot.dim]
         now = places.movedim(slot.dim, 0).flatten(1)[:, 0]  # which row of the whole layer stands where, after the removals so far
         gone = torch.isin(now, slot.index[units].reshape(-1)).nonzero().flatten().tolist()
