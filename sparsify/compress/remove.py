@@ -30,7 +30,7 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     multiple_of: widths are rounded up to a multiple of it, with units that are silent.
     Every time the two are compared in float64 on random inputs; what would make them differ stays, silent, and is named in the report.
     Raises InputError for masks that do not fit and EmptyLayer (one of them) for masks that leave nothing of a stream."""
-    if not isinstance(multiple_of, int) or multiple_of < 1:
+    if type(multiple_of) is not int or multiple_of < 1:
         raise InputError(f"multiple_of is {multiple_of!r}; it has to be a whole number >= 1")
     structure = structure or analyse(model, example)
     masked, alive = silenced(model, structure, keep, weights, inputs)
@@ -88,11 +88,12 @@ class _Trial:
         self.picks, self.kept = _picks(structure, masked, alive)  # kept: not cut, and why
         self.of_input = [name for name, stream in structure.streams.items() if not stream.writers and not alive[name].all()]
         self.done: Alive = {}  # cut
+        self.best: tuple[nn.Module, float] | None = None  # the network with what is cut, and its gap
         self.failure = ""
 
     def solve(self, wish: Alive) -> tuple[nn.Module, float]:
         self._add(self._coupled(wish), wish)
-        attempt = self._attempt(self.done)
+        attempt = self.best if self.done else self._attempt(self.done)
         if attempt is None and self.picks:  # a layer that reads the input does more than its class says
             self.picks, self.kept = {}, {name: self.failure for name in self.of_input}
             return self.solve(wish)
@@ -121,9 +122,10 @@ class _Trial:
             self.kept[groups[0][0]] = why
 
     def _accept(self, more: Alive) -> bool:
-        if self._attempt({**self.done, **more}) is None:
+        attempt = self._attempt({**self.done, **more})
+        if attempt is None:
             return False
-        self.done |= more
+        self.done, self.best = {**self.done, **more}, attempt
         return True
 
     def _attempt(self, alive: Alive) -> tuple[nn.Module, float] | None:

@@ -50,10 +50,6 @@ class Structure:
     def shrinkable(self) -> dict[str, Stream]:
         return {name: stream for name, stream in self.streams.items() if stream.fixed is None}
 
-    def hidden_layers(self) -> tuple[str, ...]:
-        """The first writer of each stream that can shrink: the layers whose widths say how many units a network has."""
-        return tuple(dict.fromkeys(stream.writers[0].tensor for stream in self.shrinkable().values() if stream.writers))
-
 
 def protected(structure: Structure, names: Collection[str]) -> set[str]:
     """The streams that `names` names: by themselves, or by a module whose layers write them. Raises InputError for any other name."""
