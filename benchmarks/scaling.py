@@ -38,12 +38,12 @@ def measure(points: list[Point], rounds: int) -> list[dict]:
         weights=round(784 * 300 * width + 30000 * width**2 + 1000 * width))]
 
 
-def peak_mib(width: float, batch_size: int, kind: str) -> float:
+def peak_mib(width: float, batch_size: int, kind: str, model: str = "lenet-300-100") -> float:
     """What three steps of one contender take at most, in this process and above what a tiny network of its kind left behind."""
-    contenders("lenet-300-100", 0.02, 1, runtime.device(), (kind,))[kind]()
+    contenders(model, 0.02, 1 if model == "lenet-300-100" else 2, runtime.device(), (kind,))[kind]()
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far
     start = _resident("VmRSS")
-    step = contenders("lenet-300-100", width, batch_size, runtime.device(), (kind,))[kind]
+    step = contenders(model, width, batch_size, runtime.device(), (kind,))[kind]
     for _ in range(3):
         step()
     return (_resident("VmHWM") - start) / 1024

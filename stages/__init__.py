@@ -1,6 +1,7 @@
 """One module per DVC stage: read params.yaml, call the library, write artifacts. `python -m stages.NAME` runs one.
 
-run.py runs them in order where there is no DVC, with pipeline.py, which reads dvc.yaml, and compose.py, which reads conf/."""
+run.py runs them in order where there is no DVC, with pipeline.py, which reads dvc.yaml, and compose.py, which reads conf/.
+cluster.py runs experiments on many machines: grid.py names them, trial.py is what each machine gets."""
 
 import os
 

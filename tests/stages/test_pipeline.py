@@ -43,9 +43,9 @@ class Clone(NamedTuple):
         self.run("git", "commit", "--quiet", "--message", message)
 
 
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory):
-    clone = Clone(tmp_path_factory.mktemp("pipeline") / "a clone")
+def working_tree(root: Path) -> Clone:
+    """The working tree as it is, in a clone at `root`, with the smoke recipe."""
+    clone = Clone(root)
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPO.as_uri(), clone.root], check=True)  # DVC looks through all commits
     for key, value in {"user.name": "test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         clone.run("git", "config", key, value)
@@ -61,6 +61,11 @@ def clone(tmp_path_factory):
     compose(clone.root / "params.yaml", "recipe=smoke", "prior.kind=gaussian")
     clone.commit("the working tree, with the smoke recipe")
     return clone
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    return working_tree(tmp_path_factory.mktemp("pipeline") / "a clone")
 
 
 @pytest.fixture(scope="session")
