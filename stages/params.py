@@ -31,13 +31,19 @@ CONTROLS = ("magnitude", "scratch")
 @dataclass(frozen=True)
 class Data(Settings):
     name: Annotated[str, one_of(data.NAMES)]
-    validation: PositiveInt  # images held out of the training set
+    path: str  # what the data comes from, which DVC watches
+    size: PositiveInt | None  # pixels
+    channels: PositiveInt | None
+    skip_unreadable: bool
+    validation: PositiveInt  # examples held out of the training set
     split_seed: Seed
 
 
 @dataclass(frozen=True)
 class Model(Settings):
     name: Annotated[str, one_of(models.NAMES)]
+    path: str  # what the network comes from, which DVC watches
+    weights: str | None  # a file at or in `path`
     width: Positive  # multiplies the units of every hidden layer
 
 
