@@ -17,8 +17,8 @@ def architecture(params: Params, dataset: Dataset) -> Architecture:
 
 
 def example(dataset: Dataset) -> Tensor:
-    """What a network is called with, for its analysis.  (2, C, H, W)"""
-    return dataset.train.images[:2]
+    """What a network is called with, for its analysis.  (2, C, H, W) or (2, F)"""
+    return dataset.train[:2]
 
 
 def load(path: Path, expected: Architecture | None = None) -> nn.Module:
@@ -31,5 +31,5 @@ def load(path: Path, expected: Architecture | None = None) -> nn.Module:
 
 
 def _said(network: Architecture) -> str:
-    channels, height, width = network.input_shape
-    return f"{network.name} of width {network.width:g} for {channels}x{height}x{width} images of {network.n_classes} classes"
+    shape = "x".join(map(str, network.input_shape))
+    return f"{network.name} of width {network.width:g} for inputs of {shape} in {network.n_classes} classes"
