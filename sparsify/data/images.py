@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "PPM")  # of Pillow; MPO: what many telephones write under the name .jpg
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # of Pillow
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # of Pillow, 8 bits a channel
 
 
@@ -49,7 +49,7 @@ def read(path: Path, prepare: Prepare) -> Tensor:
             warnings.simplefilter("ignore")  # of damage beside the pixels, as in a camera's notes
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
-                if getattr(image, "is_animated", False) and image.format != "MPO":
+                if getattr(image, "is_animated", False) and image.format != "MPO":  # a .jpg of many telephones, with a preview
                     raise ValueError("it is animated")
                 if image.format == "PNG" and image.tile and "16" in str(image.tile[0][3]):  # Pillow reads it in 8 bits
                     raise ValueError("it does not have 8 bits a channel")

@@ -110,8 +110,9 @@ print(dataset.train.mapped, len(dataset.train), accuracy_percent(model, dataset.
 
 
 def test_a_data_set_larger_than_the_memory_limit_is_read_trained_on_and_measured(tmp_path):
+    without_holes = {"MALLOC_MMAP_THRESHOLD_": "1000000"}  # in glibc's heap
     done = subprocess.run([sys.executable, "-c", LIMITED], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-                          env={"PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"})  # without holes in glibc's heap
+                          env={"PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", **without_holes})
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "2200", "100.0"]
     assert "stays on the disk" in done.stderr
