@@ -117,6 +117,12 @@ def test_an_image_is_turned_as_its_camera_was(tmp_path):
                        v2.functional.pil_to_tensor(image.rotate(-90, expand=True)))
 
 
+def test_a_telephones_jpeg_with_a_preview_is_one_image(tmp_path):
+    path = write(tmp_path / "a.jpg", picture(20, 10), format="MPO", save_all=True, append_images=[picture(4, 2)])
+    assert Image.open(path).is_animated  # Pillow's word for it
+    assert folder.images.read(path, folder.images.Prepare()).shape == (3, 10, 20)
+
+
 def test_a_large_jpeg_is_not_decoded_in_full(tmp_path, monkeypatch):
     path, sizes = write(tmp_path / "a.jpg", picture(1600, 1200)), []
     monkeypatch.setattr(folder.images, "plain", lambda image: sizes.append(image.size) or image.convert("RGB"))
