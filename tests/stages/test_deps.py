@@ -10,8 +10,8 @@ import yaml
 TOP = Path(__file__).parents[2]
 STAGES = yaml.safe_load((TOP / "dvc.yaml").read_text())["stages"]
 CARRIERS = {  # named in the header of dvc.yaml: their content reaches a result through params and files, which DVC tracks itself
-    "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/checkpoint.py",
-    "sparsify/compress/store.py"}
+    "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/tensorfile.py",
+    "sparsify/checkpoint.py", "sparsify/compress/store.py"}
 every_stage = pytest.mark.parametrize("stage", STAGES)
 
 
