@@ -6,16 +6,27 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sparsify import distributed
 from sparsify.artifacts import FileError, read_tensors
 from sparsify.compress import store
 from sparsify.data import Dataset
-from sparsify.models import Architecture
+from sparsify.models import Architecture, weights
 from stages import runtime
 from stages.params import Params
 
 
 def architecture(params: Params, dataset: Dataset) -> Architecture:
     return Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
+
+
+def dense(params: Params, expected: Architecture) -> nn.Module:
+    """The dense network to train, on the device: with fresh weights, or those of model.weights."""
+    network = expected.build()
+    if params.model.weights is not None:
+        fresh = weights.load(network, Path(params.model.weights), expected.n_classes)
+        if fresh and distributed.first():
+            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {expected.n_classes} of the data")
+    return network.to(runtime.device())
 
 
 def example(dataset: Dataset) -> Tensor:
@@ -50,5 +61,5 @@ def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
 
 
 def _said(network: Architecture) -> str:
-    channels, height, width = network.input_shape
-    return f"{network.name} of width {network.width:g} for {channels}x{height}x{width} images of {network.n_classes} classes"
+    shape = "x".join(map(str, network.input_shape))
+    return f"{network.name} of width {network.width:g} for inputs of {shape} in {network.n_classes} classes"

@@ -1,5 +1,6 @@
 """params.yaml, read once and checked: one frozen dataclass a section."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -41,10 +42,16 @@ class Data(Settings):
 
 @dataclass(frozen=True)
 class Model(Settings):
-    name: Annotated[str, one_of(models.NAMES)]
+    name: Annotated[str, models.NAME]
     path: str  # what the network comes from, which DVC watches
-    weights: str | None  # a file at or in `path`
+    weights: str | None  # of the dense network, to start from: a file at or in `path`
     width: Positive  # multiplies the units of every hidden layer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None and not Path(os.path.abspath(self.weights)).is_relative_to(os.path.abspath(self.path)):
+            raise InputError(f"model.weights is {self.weights!r}; it has to lie at or in model.path, which is {self.path!r}, so that a "
+                             "changed file is seen; set model.path to the file, or to a folder that holds it and the network's code")
 
 
 @dataclass(frozen=True)

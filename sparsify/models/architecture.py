@@ -15,8 +15,8 @@ _SIDES = {"lenet5": 28, "vgg16": 32}  # of the only images that these take
 
 
 def _allowed(name: str) -> str:
-    others = [f"{registry.PREFIX}{each}" for each in registry.names()]
-    close = sorted(get_close_matches(name, [*NAMES, *others], 3, 0.5), key=lambda each: not each.endswith(f":{name}"))
+    close = [f"{registry.PREFIX}{each}" for each in get_close_matches(name.lower(), registry.names(), 3, 0.5)]
+    close += get_close_matches(name.lower(), NAMES, 2, 0.5)
     return (f"one of {', '.join(NAMES)}, torchvision:NAME, or package.module:function"
             + (f"; close to it: {', '.join(close)}" if close else ""))
 

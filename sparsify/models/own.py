@@ -59,6 +59,6 @@ def _arguments(name: str, function: Callable[..., Any]) -> list[str]:
     wanted = [each.name for each in parameters if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
               and (each not in named or each.name not in ("input_shape", "n_classes", "width"))]
     if wanted:
-        raise InputError(f"model.name {name} wants {', '.join(wanted)}; it is given those of input_shape, n_classes and width that it names; "
-                         "give all else a default")
+        raise InputError(f"model.name {name} wants {', '.join(wanted)}; it is given those of input_shape, n_classes and width that it "
+                         "names; give all else a default")
     return [each.name for each in named]

@@ -3,7 +3,6 @@
 from functools import cache
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from sparsify.models import checked
@@ -68,15 +67,15 @@ def fit_stem(model: nn.Module, channels: int, side: int) -> None:
 
     side: the shorter one, pixels"""
     layers = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.MaxPool2d)]
-    path, first = next((path, cast(nn.Conv2d, module)) for path, module in layers if isinstance(module, nn.Conv2d))
-    following = next(((after, module) for after, module in layers[layers.index((path, first)) + 1:]), None)
+    number, path, first = next((number, path, module) for number, (path, module) in enumerate(layers) if isinstance(module, nn.Conv2d))
+    after, following = layers[number + 1]
     kernel, stride, padding = first.kernel_size, first.stride, first.padding
     if side < REDUCTION * SMALLEST and kernel[0] > stride[0]:
-        if following and isinstance(following[1], nn.MaxPool2d):
-            model.set_submodule(following[0], nn.Identity())
+        if isinstance(following, nn.MaxPool2d):
+            model.set_submodule(after, nn.Identity())
             side *= 2
         if side < REDUCTION * SMALLEST and stride[0] > 1:
             kernel, stride, padding = (3, 3), (1, 1), (1, 1)
     if channels != first.in_channels or stride != first.stride:
         model.set_submodule(path, nn.Conv2d(channels, first.out_channels, cast(Any, kernel), cast(Any, stride), cast(Any, padding),
-                                            bias=first.bias is not None, dtype=torch.get_default_dtype()))
+                                            bias=first.bias is not None))

@@ -23,7 +23,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, length, _ = x.shape
-        q, k, v = self.qkv(x).reshape(n, length, 3, self.num_heads, self.head_width).permute(2, 0, 3, 1, 4)  # (N, heads, T, head_width) each
+        q, k, v = self.qkv(x).reshape(n, length, 3, self.num_heads, self.head_width).permute(2, 0, 3, 1, 4)  # (N, H, T, E) each
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
