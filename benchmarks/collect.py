@@ -40,7 +40,7 @@ COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
 STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0}}
-UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
+UNRELATED = ("seed", "benchmark", "sweep", "controls", "uncertainty")  # sections that do not decide a row's figures, or have a column
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:

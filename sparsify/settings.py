@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from types import UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 
 class InputError(ValueError):
@@ -101,7 +101,7 @@ def _fitting(hint: Any, value: object, where: str) -> Any:
             if not check.test(fitting):
                 raise InputError(f"{where} is {value!r}; it has to be {check.allowed}")
         return fitting
-    if origin is UnionType:
+    if origin in (Union, UnionType):
         return None if value is None else _fitting(arguments[0], value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -84,6 +84,11 @@ class Benchmark(Settings):
 
 
 @dataclass(frozen=True)
+class Uncertainty(Settings):
+    samples: PositiveInt  # passes of the Bayesian network with its noise
+
+
+@dataclass(frozen=True)
 class Sweep(Settings):
     shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
@@ -108,6 +113,7 @@ class Params(Settings):
     finetune: Finetune
     controls: Controls
     benchmark: Benchmark
+    uncertainty: Uncertainty
     sweep: Sweep
 
 
