@@ -27,6 +27,7 @@ from dvc.utils.serialize import parse_yaml  # which reads 1e-06, as DVC writes i
 from benchmarks import recipes, runs
 from benchmarks.recipes import TOP
 from sparsify import artifacts
+from sparsify.data import NAMES
 from sparsify.settings import InputError, build
 from stages.params import Params
 from stages.recovery import path_epochs
@@ -39,7 +40,10 @@ COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
            "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
 STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
-LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0}}
+LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
+         "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
+         "model": {"path": "sparsify/models", "weights": None},
+         "uncertainty": {"samples": 20}}
 UNRELATED = ("seed", "benchmark", "sweep", "controls", "uncertainty")  # sections that do not decide a row's figures, or have a column
 
 
@@ -63,15 +67,19 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
 
 def fingerprint(params: Mapping[str, Any]) -> str:
     """The same for two experiments whose figures differ by their seed alone."""
-    deciding = {key: value for key, value in params.items() if key not in UNRELATED}
-    for section, keys in LATER.items():
+    deciding = {key: value for key, value in brought_up(params).items() if key not in UNRELATED}
+    for section in LATER.keys() & deciding.keys():
+        keys = LATER[section]
         deciding[section] = {key: value for key, value in deciding[section].items() if key not in keys or value != keys[key]}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` of an experiment of before, with the keys that came later."""
-    return {**params, **{section: {**keys, **params[section]} for section, keys in LATER.items()}}
+    """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay decides nothing."""
+    whole = {**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}}
+    if whole["data"]["name"] in NAMES:
+        whole["data"]["path"] = LATER["data"]["path"]
+    return whole
 
 
 def overrides(params: Mapping[str, Any], recipe: Mapping[str, Any], where: str = "") -> list[str]:
@@ -145,7 +153,7 @@ def _from_folder(folder: Path, commit: str) -> list[dict[str, Any]]:
 
 def _rows(run: runs.Run) -> list[dict[str, Any]]:
     params = brought_up(run.params)
-    changed = overrides(params, recipes.composed(f"recipe={params['recipe_name']}"))
+    changed = overrides(params, brought_up(recipes.composed(f"recipe={params['recipe_name']}")))
     return list(rows(params, run.metrics, " ".join(changed), run.commit))
 
 

@@ -101,7 +101,7 @@ def _fitting(hint: Any, value: object, where: str) -> Any:
             if not check.test(fitting):
                 raise InputError(f"{where} is {value!r}; it has to be {check.allowed}")
         return fitting
-    if origin in (Union, UnionType):
+    if origin in (UnionType, Union):  # of plain types, and with an Annotated among them
         return None if value is None else _fitting(arguments[0], value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):

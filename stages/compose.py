@@ -1,8 +1,10 @@
 """params.yaml from conf/, as `dvc exp run -S OVERRIDE` composes it, for a machine without DVC: config.yaml, a recipe, KEY=VALUE.
 
-A recipe may name others as its `defaults`, which are laid under it. What DVC's Hydra can do besides (groups, sweeps over values) no file
-of conf/ uses."""
+A recipe may name others as its `defaults`, which are laid under it, and a value ${oc.env:NAME,DEFAULT} is that of an environment variable.
+What DVC's Hydra can do besides (groups, sweeps over values) no file of conf/ uses."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ def composed(*overrides: str, conf: Path = Path("conf")) -> dict[str, Any]:
             for section in reversed(sections):
                 value = {section: value}
             _lay_over(params, value, f"-S {key}={text}")
-    return params
+    return _resolved(params)
 
 
 def written(params: Mapping[str, Any]) -> str:
@@ -55,6 +57,14 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any], where: str, secti
             _lay_over(below[key], value, where, f"{section}{key}.")
         else:
             below[key] = value
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolved(item) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"\$\{oc\.env:(\w+),([^}]*)\}", lambda found: os.environ.get(found[1], found[2]), value)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -36,10 +36,11 @@ def experiments(grids: Iterable[str], targets: Iterable[str], commit: str) -> li
 
     The name hangs on the commit, the overrides and the targets, and on nothing else. Raises InputError for what no stage would take."""
     stages = tuple(targets)
-    pipeline.needed(pipeline.stages(), stages)
     found = {}
     for overrides in _points(grids):
-        build(Params, compose.composed(*overrides))
+        params = compose.composed(*overrides)
+        build(Params, params)
+        pipeline.needed(pipeline.stages(params), stages)
         name = _name(overrides, stages, commit)
         found[name] = Experiment(name, overrides, stages)
     return list(found.values())

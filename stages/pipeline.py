@@ -4,6 +4,7 @@ The note, a file run.yaml, has for every stage that ran its command, the sha256 
 A stage is done if all of that is the same now."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,7 @@ import yaml
 
 from sparsify.settings import InputError
 
-KNOWN = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc"}
+KNOWN = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "wdir"}
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,19 @@ class Stage:
     params: tuple[str, ...]  # dotted keys of params.yaml
     reports: tuple[str, ...]  # its metrics and plots
     outs: tuple[str, ...]  # all that it writes, the reports among them
+    wdir: str = "."  # from its dvc.yaml; ..: of a folder, whose stage works in the top directory all the same
 
 
-def stages(path: Path = Path("dvc.yaml")) -> dict[str, Stage]:
-    """By name, in an order in which each stands behind those whose outputs it reads. Raises InputError."""
-    try:
-        content = yaml.safe_load(path.read_text())["stages"]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
-    found = {name: _stage(name, entry) for name, entry in content.items()}
-    return {name: found[name] for name in _upstream(found, found)}
+def stages(params: Mapping[str, Any], path: Path = Path("dvc.yaml")) -> dict[str, Stage]:
+    """By name, in an order in which each stands behind those whose outputs it reads. Raises InputError.
+
+    params: what fills the ${keys} of dvc.yaml. Stages of a folder's own dvc.yaml that work in the top directory (wdir: ..) are among them
+    where one of the others reads their outputs, as in DVC."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist here; run in the top directory of the project")
+    own = _read(path, params)
+    found = {**_beside(path.parent, params), **own}
+    return {name: found[name] for name in _upstream(found, own)}
 
 
 def needed(all_stages: Mapping[str, Stage], names: Iterable[str]) -> list[Stage]:
@@ -52,7 +56,7 @@ def entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:
         if not Path(path).exists():
             raise InputError(f"{path}, which the stage {stage.name} reads, does not exist")
     return {"cmd": stage.cmd, "deps": {path: digest(Path(path)) for path in stage.deps},
-            "params": {"params.yaml": {key: _at(params, key, stage.name) for key in stage.params}},
+            "params": {"params.yaml": {key: _at(params, key, f"the stage {stage.name}") for key in stage.params}},
             "outs": {path: digest(Path(path)) for path in stage.outs if Path(path).exists()}}
 
 
@@ -85,14 +89,23 @@ def _file_digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _read(path: Path, params: Mapping[str, Any]) -> dict[str, Stage]:
+    text = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_at(params, key[1], path.name)), path.read_text())
+    return {name: _stage(name, entry) for name, entry in yaml.safe_load(text)["stages"].items()}
+
+
+def _beside(top: Path, params: Mapping[str, Any]) -> dict[str, Stage]:
+    return {name: stage for file in sorted(top.glob("*/dvc.yaml")) for name, stage in _read(file, params).items() if stage.wdir == ".."}
+
+
 def _stage(name: str, content: Mapping[str, Any]) -> Stage:
     unknown = set(content) - KNOWN
     if unknown or not isinstance(content.get("cmd"), str):
         raise InputError(f"the stage {name} of dvc.yaml needs DVC: it has {', '.join(sorted(unknown)) or 'no single cmd'}; "
                          f"without DVC only {', '.join(sorted(KNOWN))} are understood")
-    lists = {kind: tuple(_path(item) for item in content.get(kind, ())) for kind in KNOWN - {"cmd", "desc"}}
+    lists = {kind: tuple(_path(item) for item in content.get(kind, ())) for kind in KNOWN - {"cmd", "desc", "wdir"}}
     reports = lists["metrics"] + lists["plots"]
-    return Stage(name, content["cmd"], lists["deps"], lists["params"], reports, lists["outs"] + reports)
+    return Stage(name, content["cmd"], lists["deps"], lists["params"], reports, lists["outs"] + reports, content.get("wdir", "."))
 
 
 def _path(item: str | Mapping[str, Any]) -> str:
@@ -121,10 +134,10 @@ def _upstream(all_stages: Mapping[str, Stage], names: Iterable[str]) -> list[str
     return order
 
 
-def _at(params: Mapping[str, Any], key: str, stage: str) -> Any:
+def _at(params: Mapping[str, Any], key: str, reader: str) -> Any:
     value: Any = params
     for part in key.split("."):
         if not isinstance(value, Mapping) or part not in value:
-            raise InputError(f"params.yaml has no {key}, which the stage {stage} reads")
+            raise InputError(f"params.yaml has no {key}, which {reader} reads")
         value = value[part]
     return value

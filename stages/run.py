@@ -32,8 +32,6 @@ def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | N
     """count: of the processes that train together.
 
     Raises InputError, or SystemExit with the status of a stage that failed; what was done before it is in `into`."""
-    known = pipeline.stages()
-    wanted = pipeline.needed(known, names or known)
     NOTE.parent.mkdir(exist_ok=True)
     with NOTE.with_suffix(".lock").open("w") as lock:
         try:
@@ -41,6 +39,8 @@ def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | N
         except BlockingIOError:
             raise InputError("another stages.run is at work in this checkout; wait for it, or use a second checkout") from None
         params = compose.composed(*overrides) if overrides else _params(PARAMS)
+        known = pipeline.stages(params)
+        wanted = pipeline.needed(known, names or known)
         if into and (into / PARAMS).is_file() and _params(into / PARAMS) != params:
             raise InputError(f"{into} holds a run with other parameters; name another folder")
         if overrides:

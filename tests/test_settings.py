@@ -29,12 +29,13 @@ class Outer(Settings):
     skipped: Count
     flag: bool
     limit: float | None
+    side: PositiveInt | None
     sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     extras: tuple[PositiveInt, ...]
     inner: Inner
 
 
-GOOD = {"name": "left", "steps": 1, "skipped": 0, "flag": False, "limit": None, "sizes": [1, 64], "extras": [],
+GOOD = {"name": "left", "steps": 1, "skipped": 0, "flag": False, "limit": None, "side": None, "sizes": [1, 64], "extras": [],
         "inner": {"rate": 1, "share": 0.5, "noise": 0.0}}
 
 
@@ -58,7 +59,7 @@ def message(mapping: object, where: str = "") -> str:
 
 def test_good_values_arrive_as_they_are():
     settings = build(Outer, GOOD)
-    assert settings == Outer("left", 1, 0, False, None, (1, 64), (), Inner(1.0, 0.5, 0.0))
+    assert settings == Outer("left", 1, 0, False, None, None, (1, 64), (), Inner(1.0, 0.5, 0.0))
     assert type(settings.inner.rate) is float
 
 
@@ -76,6 +77,7 @@ def test_settings_cannot_be_changed_afterwards():
     ("steps", 1.0, "a whole number"),
     ("steps", "1", "a whole number"),
     ("steps", None, "a whole number"),
+    ("side", 0, "a whole number >= 1"),
     ("skipped", -1, ">= 0"),
     ("flag", 1, "true or false"),
     ("flag", "yes", "true or false"),

@@ -50,6 +50,15 @@ def test_an_experiment_from_before_a_key_came_is_one_with_the_key_at_rest():
     assert collect.fingerprint(before) != collect.fingerprint(params | {"bayesian": params["bayesian"] | {"distill": 0.5}})
 
 
+def test_a_mirror_of_a_named_data_set_leaves_no_trace_and_a_folder_of_ones_own_does():
+    params, _ = experiment()
+    elsewhere = params | {"data": params["data"] | {"path": "/a/mirror"}}
+    assert collect.brought_up(elsewhere) == collect.brought_up(params)
+    assert collect.fingerprint(elsewhere) == collect.fingerprint(params)
+    one, other = (collect.fingerprint(params | {"data": params["data"] | {"name": "folder", "path": path}}) for path in ("a", "b"))
+    assert one != other
+
+
 def test_overrides_are_what_differs_from_the_recipe_and_decides_its_figures():
     recipe = {"seed": 1, "prior": {"kind": "gate", "beta": 0.5}, "sweep": {"shares": [0]}, "bayesian": {"train": {"epochs": 3, "lr": 1}}}
     params = {"seed": 2, "prior": {"kind": "mixture", "beta": 0.5}, "sweep": {"shares": [1]}, "bayesian": {"train": {"epochs": 4}},

@@ -21,6 +21,16 @@ def test_composed_without_dvc_equals_composed_by_dvc(recipe, overrides, tmp_path
     assert yaml.safe_load(written(ours)) == ours
 
 
+@pytest.mark.parametrize("mirror", [None, "", "/some where/else"])
+def test_a_mirror_is_composed_into_the_path_that_is_watched(mirror, tmp_path, monkeypatch):
+    monkeypatch.delenv("SPARSIFY_MIRROR", raising=False)
+    if mirror is not None:
+        monkeypatch.setenv("SPARSIFY_MIRROR", mirror)
+    by_dvc(tmp_path / "params.yaml", "recipe=mnist-mlp")
+    path = yaml.safe_load((tmp_path / "params.yaml").read_text())["data"]["path"]
+    assert composed("recipe=mnist-mlp", conf=CONF)["data"]["path"] == path == ("sparsify/data/named.py" if mirror is None else mirror)
+
+
 def test_the_committed_params_are_those_of_no_override():
     assert written(composed(conf=CONF)) == (CONF.parent / "params.yaml").read_text()
 

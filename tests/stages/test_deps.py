@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages import pipeline
+
 TOP = Path(__file__).parents[2]
-STAGES = yaml.safe_load((TOP / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
+STAGES = pipeline.stages(PARAMS, TOP / "dvc.yaml")
 CARRIERS = {  # named in the header of dvc.yaml: their content reaches a result through params and files, which DVC tracks itself
     "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/checkpoint.py",
     "sparsify/compress/store.py"}
@@ -46,7 +49,7 @@ def closure(stage, stop):
 
 def code(stage):
     """The deps of a stage that are code."""
-    return [dep for dep in STAGES[stage]["deps"] if dep.startswith(("sparsify", "stages"))]
+    return [dep for dep in STAGES[stage].deps if dep.startswith(("sparsify", "stages"))]
 
 
 def covers(dep, path):

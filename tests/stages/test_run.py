@@ -168,10 +168,21 @@ def test_an_unknown_stage_is_answered_with_all_of_them():
 
 
 def test_every_stage_of_the_projects_own_pipeline_is_understood():
-    stages = pipeline.stages(REPO / "dvc.yaml")
+    stages = pipeline.stages(yaml.safe_load((REPO / "params.yaml").read_text()), REPO / "dvc.yaml")
     assert next(iter(stages)) == "download" and next(reversed(stages)) == "plot"
     assert {"plots/threshold_scan.csv", "metrics/prune.json"} <= set(stages["prune"].reports)
     assert [stage.name for stage in pipeline.needed(stages, ["prune"])] == ["download", "train_baseline", "train_bayesian", "prune"]
+
+
+def test_a_dependency_is_what_the_parameter_says_and_the_stage_of_a_folder_that_makes_it_runs_first():
+    Path("dvc.yaml").write_text('stages: {read: {cmd: python read.py, deps: ["${data.path}"], outs: [out]}}')
+    Path("drawn").mkdir()
+    Path("drawn/dvc.yaml").write_text("stages: {draw: {cmd: python draw.py, wdir: .., outs: [drawn/images]}}")
+    for path, expected in (("drawn/images", ["draw", "read"]), ("elsewhere", ["read"])):
+        found = pipeline.stages({"data": {"path": path}})
+        assert (list(found), found["read"].deps) == (expected, (path,))
+    with pytest.raises(InputError, match=r"params.yaml has no data.path, which dvc.yaml reads"):
+        pipeline.stages({})
 
 
 def test_stages_that_train_are_started_in_several_processes_and_the_others_in_one(monkeypatch):
