@@ -51,7 +51,7 @@ def test_shapes_are_the_same_pictures_for_the_same_seed_and_take_the_place_of_wh
 
 
 @pytest.mark.parametrize("corners", shapes.CORNERS.values())
-def test_shapes_of_all_classes_have_the_area_that_was_drawn(corners, monkeypatch):
+def test_shapes_of_all_classes_have_the_area_that_was_drawn(corners):
     class Fixed:
         def uniform(self, low, high, size=None):
             return 600.0 if (low, high) == (250, 900) else torch.full((size,), (low + high) / 2).numpy() if size else 1.0
