@@ -22,7 +22,8 @@ from stages.recovery import path_epochs, recover
 
 def controls(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
-    dense, small = (networks.load(path) for path in (runtime.BASELINE, runtime.COMPACT))
+    architecture = networks.architecture(params, dataset)
+    dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
     teacher = answers(dense, dataset.train.images, params.finetune.train.augment)

@@ -1,10 +1,12 @@
 """The plain networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from sparsify.artifacts import FileError
+from sparsify.artifacts import FileError, read_tensors
 from sparsify.compress import store
 from sparsify.data import Dataset
 from sparsify.models import Architecture
@@ -21,13 +23,30 @@ def example(dataset: Dataset) -> Tensor:
     return dataset.train.images[:2]
 
 
-def load(path: Path, expected: Architecture | None = None) -> nn.Module:
-    """A network that a stage wrote, on the device, in evaluation. Raises FileError if it was cut from another one than `expected`."""
-    content = store.contents(path, ("architecture", "class"))
-    found = store.architecture_of(path, content)
-    if expected is not None and found != expected:
-        raise FileError(f"{path} holds another architecture ({_said(found)}) than is asked for ({_said(expected)})")
-    return store.load(path).to(runtime.device())
+def description(dataset: Dataset) -> dict[str, Any]:
+    """What a network of this data set is to be given, as its file says it."""
+    content = read_tensors(runtime.DATASET)
+    return {"mean": content["mean"].tolist(), "std": content["std"].tolist(), "input_shape": list(dataset.input_shape),
+            "classes": [str(label) for label in range(dataset.n_classes)]}
+
+
+def provenance(params: Params) -> dict[str, Any]:
+    """What a network came from, as its file says it."""
+    return {"seed": params.seed, "recipe": params.recipe_name}
+
+
+def load(path: Path, expected: Architecture) -> nn.Module:
+    """A network that a stage wrote, on the device, in evaluation. expected: what params.yaml asks for, which alone decides what code is
+    imported. Raises FileError if the file holds a network that was cut from another one."""
+    same(path, store.header(path), expected)
+    return store.load(path, expected.build()).to(runtime.device())
+
+
+def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
+    """Raises FileError if the network in `path` was cut from another one than `expected`."""
+    found = store.architecture_of(path, header)
+    if found != expected:
+        raise FileError(f"{path} holds another architecture ({_said(found) if found else 'unknown'}) than is asked for ({_said(expected)})")
 
 
 def _said(network: Architecture) -> str:

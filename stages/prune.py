@@ -27,9 +27,10 @@ def prune(params: Params) -> None:
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
-    twin = twins.load(runtime.BAYESIAN, example)
+    architecture = networks.architecture(params, dataset)
+    twin = twins.load(runtime.BAYESIAN, example, architecture)
     mean, scores = bake(twin), log_alphas(twin)
-    dense = networks.load(runtime.BASELINE)
+    dense = networks.load(runtime.BASELINE, architecture)
     structure = analyse(mean, example)
     before = size(dense, structure, example)
 
@@ -67,7 +68,7 @@ def prune(params: Params) -> None:
         return
 
     after = size(small, structure, example)
-    store.save(small, runtime.COMPACT, architecture=networks.architecture(params, dataset))
+    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))

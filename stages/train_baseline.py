@@ -24,7 +24,7 @@ def train_baseline(params: Params) -> None:
     if not distributed.first():
         return
 
-    store.save(model, runtime.BASELINE, architecture=architecture)
+    store.save(model, runtime.BASELINE, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "baseline.json", {"baseline": {
         **quality(model, dataset.test),

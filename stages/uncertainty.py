@@ -20,8 +20,10 @@ def uncertainty(params: Params) -> None:
         print("torchmetrics is not installed: no calibration error; pip install torchmetrics adds it", file=sys.stderr)
     dataset = data.load(runtime.DATASET, runtime.device())
     images, labels = dataset.test
-    twin = twins.load(runtime.BAYESIAN, networks.example(dataset))
-    asked_once = {"dense": networks.load(runtime.BASELINE), "bayesian_mean": twin, "compact": networks.load(runtime.COMPACT)}
+    architecture = networks.architecture(params, dataset)
+    twin = twins.load(runtime.BAYESIAN, networks.example(dataset), architecture)
+    asked_once = {"dense": networks.load(runtime.BASELINE, architecture), "bayesian_mean": twin,
+                  "compact": networks.load(runtime.COMPACT, architecture)}
     answers = {name: mean_of_passes(partial(predict, network, images), 1) for name, network in asked_once.items()}
     runtime.seed_everything(params.seed)
     with sampling(twin):

@@ -19,7 +19,7 @@ TOP = Path(__file__).parent.parent
 
 
 def test_own_network_ends_small_nearly_as_good_and_as_a_file_that_says_the_same(tmp_path):
-    path = tmp_path / "small.pt"
+    path = tmp_path / "small.safetensors"
     program = [sys.executable, "-m", "examples.own_network", "--out", str(path)]
     run = subprocess.run(program, cwd=TOP, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -13,8 +13,8 @@ TOP = Path(__file__).parents[2]
 PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
 STAGES = pipeline.stages(PARAMS, TOP / "dvc.yaml")
 CARRIERS = {  # named in the header of dvc.yaml: their content reaches a result through params and files, which DVC tracks itself
-    "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/checkpoint.py",
-    "sparsify/compress/store.py"}
+    "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/tensorfile.py",
+    "sparsify/checkpoint.py", "sparsify/compress/store.py"}
 every_stage = pytest.mark.parametrize("stage", STAGES)
 
 
