@@ -26,7 +26,7 @@ def controls(params: Params) -> None:
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
-    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
+    teacher = answers(dense, dataset.train, params.finetune.train.augment)
     ways = {"magnitude": (lambda: _cut(dense, small, structure, example, params.prune.inputs), params.finetune.train.epochs),
             "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
 

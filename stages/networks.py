@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sparsify.artifacts import FileError, read_tensors
+from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
 from sparsify.models import Architecture
@@ -19,15 +19,15 @@ def architecture(params: Params, dataset: Dataset) -> Architecture:
 
 
 def example(dataset: Dataset) -> Tensor:
-    """What a network is called with, for its analysis.  (2, C, H, W)"""
-    return dataset.train.images[:2]
+    """What a network is called with, for its analysis.  (2, C, H, W) or (2, F)"""
+    return dataset.train[:2]
 
 
 def description(dataset: Dataset) -> dict[str, Any]:
     """What a network of this data set is to be given, as its file says it."""
-    content = read_tensors(runtime.DATASET)
-    return {"mean": content["mean"].tolist(), "std": content["std"].tolist(), "input_shape": list(dataset.input_shape),
-            "classes": [str(label) for label in range(dataset.n_classes)]}
+    scaling = dataset.scaling
+    normalised = {"mean": scaling.mean.tolist(), "std": scaling.std.tolist(), "unit": scaling.unit} if scaling else {}
+    return {**normalised, "input_shape": list(dataset.input_shape), "classes": list(dataset.classes)}
 
 
 def provenance(params: Params) -> dict[str, Any]:
@@ -50,5 +50,5 @@ def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
 
 
 def _said(network: Architecture) -> str:
-    channels, height, width = network.input_shape
-    return f"{network.name} of width {network.width:g} for {channels}x{height}x{width} images of {network.n_classes} classes"
+    shape = "x".join(map(str, network.input_shape))
+    return f"{network.name} of width {network.width:g} for inputs of {shape} in {network.n_classes} classes"

@@ -19,15 +19,15 @@ def uncertainty(params: Params) -> None:
     if not calibration:
         print("torchmetrics is not installed: no calibration error; pip install torchmetrics adds it", file=sys.stderr)
     dataset = data.load(runtime.DATASET, runtime.device())
-    images, labels = dataset.test
+    test, labels = dataset.test, dataset.test.labels
     architecture = networks.architecture(params, dataset)
     twin = twins.load(runtime.BAYESIAN, networks.example(dataset), architecture)
     asked_once = {"dense": networks.load(runtime.BASELINE, architecture), "bayesian_mean": twin,
                   "compact": networks.load(runtime.COMPACT, architecture)}
-    answers = {name: mean_of_passes(partial(predict, network, images), 1) for name, network in asked_once.items()}
+    answers = {name: mean_of_passes(partial(predict, network, test), 1) for name, network in asked_once.items()}
     runtime.seed_everything(params.seed)
     with sampling(twin):
-        answers["bayesian_samples"] = mean_of_passes(partial(predict, twin, images), params.uncertainty.samples)
+        answers["bayesian_samples"] = mean_of_passes(partial(predict, twin, test), params.uncertainty.samples)
     curves = {name: accuracy_by_rejection(found, labels) for name, found in answers.items()}
     artifacts.write_csv(runtime.PLOTS / "rejection.csv", [
         {"rejected_percent": share, **{name: curve[row] for name, curve in curves.items()}} for row, share in enumerate(REJECTED)])

@@ -29,9 +29,9 @@ def test_own_network_ends_small_nearly_as_good_and_as_a_file_that_says_the_same(
     assert small_size < 0.5 * dense_size
     assert small > dense - 2 and dense > 95
     assert "loaded again, its logits differ by 0.0" in run.stdout
-    loaded, (_, testing) = sparsify.load(path, Digits()), data.fetch("mnist-5k", mirror=None, seed=0)
+    loaded, testing = sparsify.load(path, Digits()), data.fetch("mnist-5k", mirror=None, seed=0).test
     assert sum(parameter.numel() for parameter in loaded.parameters()) == small_size
-    torch.testing.assert_close(accuracy(loaded, testing.images / 255, testing.labels), small, atol=0.051, rtol=0)  # of the one trained
+    torch.testing.assert_close(accuracy(loaded, testing.inputs / 255, testing.labels), small, atol=0.051, rtol=0)  # of the one trained
 
 
 def test_shapes_are_the_same_pictures_for_the_same_seed_and_take_the_place_of_what_was_there(tmp_path):

@@ -23,7 +23,7 @@ def test_predict_evaluates_every_image_in_order_and_restores_the_mode(batch_size
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.9)).double().train()
     model[2].running_mean.normal_()
     images = torch.randn(7, 1, 2, 2, dtype=torch.float64)
-    found = predict(model, images, batch_size)
+    found = predict(model, Split(images, torch.zeros(7)), batch_size)
     linear, norm = model[1], model[2]
     expected = (images.flatten(1) @ linear.weight.T + linear.bias - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
     torch.testing.assert_close(found, expected)
@@ -35,5 +35,5 @@ def test_largest_logit_gap_is_a_share_of_the_largest_logit():
         def forward(self, x):
             return x + torch.tensor([0.0, 0.5])
 
-    assert largest_logit_gap(nn.Identity(), Shifted(), torch.tensor([[1.0, -20.0], [3.0, 4.0]])) == pytest.approx(0.5 / 20)
-    assert largest_logit_gap(nn.Identity(), Shifted(), torch.tensor([[0.1, 0.2]])) == pytest.approx(0.5)
+    for inputs, gap in (([[1.0, -20.0], [3.0, 4.0]], 0.5 / 20), ([[0.1, 0.2]], 0.5)):
+        assert largest_logit_gap(nn.Identity(), Shifted(), Split(torch.tensor(inputs), torch.zeros(len(inputs)))) == pytest.approx(gap)
