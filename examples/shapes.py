@@ -15,20 +15,23 @@ from PIL import Image, ImageDraw
 
 CORNERS = {"circle": 60, "square": 4, "triangle": 3}  # all are regular polygons
 SIDE, FINER = 64, 4  # pixels; outlines are drawn this many times as large, and are smooth when they are made small
-NOISE = 45  # standard deviation, of 255
+AREA = 300, 1100  # of a shape, pixels
+TILT = 0.25  # radians, to either side
+NOISE = 25  # standard deviation, of 255
 
 
 def picture(corners: int, random: np.random.Generator) -> Image.Image:
-    """One shape of random colour, size, place and direction. All classes are equally large, so that the outline alone tells them apart."""
-    radius = math.sqrt(random.uniform(250, 900) / (corners / 2 * math.sin(2 * math.pi / corners)))  # from the area, in pixels
+    """One shape, brighter than the ground, of random colour, size and place. The classes are equally large: the outline alone tells them
+    apart."""
+    radius = math.sqrt(random.uniform(*AREA) / (corners / 2 * math.sin(2 * math.pi / corners)))
     x, y = random.uniform(radius, SIDE - radius, 2)
-    turn = random.uniform(0, 2 * math.pi)
+    turn = (0.5 + 1 / corners) * math.pi + random.uniform(-TILT, TILT)  # on a side
     outline = [(FINER * (x + radius * math.cos(turn + 2 * math.pi * n / corners)),
                 FINER * (y + radius * math.sin(turn + 2 * math.pi * n / corners))) for n in range(corners)]
     mask = Image.new("L", (FINER * SIDE, FINER * SIDE))
     ImageDraw.Draw(mask).polygon(outline, fill=255)
     inside = np.asarray(mask.resize((SIDE, SIDE), Image.Resampling.BOX))[:, :, None] / 255
-    ground, shift = random.uniform(70, 185, 3), random.uniform(60, 110, 3) * random.choice((-1, 1), 3)
+    ground, shift = random.uniform(50, 130, 3), random.uniform(60, 110, 3)
     values = ground + inside * shift + random.normal(0, NOISE, (SIDE, SIDE, 3))
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 

@@ -54,12 +54,11 @@ def test_shapes_are_the_same_pictures_for_the_same_seed_and_take_the_place_of_wh
 def test_shapes_of_all_classes_have_the_area_that_was_drawn(corners):
     class Fixed:
         def uniform(self, low, high, size=None):
-            return 600.0 if (low, high) == (250, 900) else torch.full((size,), (low + high) / 2).numpy() if size else 1.0
-        choice = staticmethod(lambda values, size: torch.ones(size).numpy())
+            return (low + high) / 2 if size is None else torch.full((size,), (low + high) / 2).numpy()
         normal = staticmethod(lambda mean, deviation, size: 0.0)
 
     values = torch.frombuffer(bytearray(shapes.picture(corners, Fixed()).tobytes()), dtype=torch.uint8).view(64, 64, 3)[..., 0].double()
-    assert ((values - values.min()) / (values.max() - values.min())).sum().item() == pytest.approx(600, rel=0.02)
+    assert ((values - values.min()) / (values.max() - values.min())).sum().item() == pytest.approx(sum(shapes.AREA) / 2, rel=0.02)
 
 
 def test_the_table_is_all_there_and_no_row_is_in_both_parts():
