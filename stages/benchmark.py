@@ -26,7 +26,7 @@ def benchmark(params: Params) -> None:
                         "macs": counted.macs, "bytes": counted.bytes}
     speedup = {}
     for batch_size in params.benchmark.batch_sizes:
-        images = _batch(dataset.test.images, batch_size)
+        images = _batch(dataset.test, batch_size)
         times = latencies_ms(contenders, images, params.benchmark.repeats)
         for name in contenders:
             low, median, high = quartiles(times[name])
@@ -38,9 +38,9 @@ def benchmark(params: Params) -> None:
         **report, "speedup": speedup, "repeats": params.benchmark.repeats, **runtime.provenance(params.seed)}})
 
 
-def _batch(images: torch.Tensor, batch_size: int) -> torch.Tensor:
-    """The first images, over again where there are too few.  (N, C, H, W) -> (batch_size, C, H, W)"""
-    return images[torch.arange(batch_size, device=images.device) % len(images)].contiguous()
+def _batch(split: data.Split, batch_size: int) -> torch.Tensor:
+    """The first inputs, over again where there are too few.  (batch_size, C, H, W) or (batch_size, F)"""
+    return split[torch.arange(batch_size, device=split.labels.device) % len(split)]
 
 
 if __name__ == "__main__":

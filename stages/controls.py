@@ -30,7 +30,7 @@ def controls(params: Params) -> None:
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
-    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
+    teacher = answers(dense, dataset.train, params.finetune.train.augment)
     inputs = inputs_of.may_leave(params, dense, structure)
     ways = {"magnitude": (lambda: _cut(dense, small, structure, example, inputs), params.finetune.train.epochs),
             "scratch": (lambda: _from_scratch(small, architecture), path_epochs(params))}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsify import distributed
-from sparsify.artifacts import FileError, read_tensors
+from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
 from sparsify.models import Architecture, weights
@@ -30,15 +30,15 @@ def dense(params: Params, expected: Architecture) -> nn.Module:
 
 
 def example(dataset: Dataset) -> Tensor:
-    """What a network is called with, for its analysis.  (2, C, H, W)"""
-    return dataset.train.images[:2]
+    """What a network is called with, for its analysis.  (2, C, H, W) or (2, F)"""
+    return dataset.train[:2]
 
 
 def description(dataset: Dataset) -> dict[str, Any]:
     """What a network of this data set is to be given, as its file says it."""
-    content = read_tensors(runtime.DATASET)
-    return {"mean": content["mean"].tolist(), "std": content["std"].tolist(), "input_shape": list(dataset.input_shape),
-            "classes": [str(label) for label in range(dataset.n_classes)]}
+    scaling = dataset.scaling
+    normalised = {"mean": scaling.mean.tolist(), "std": scaling.std.tolist(), "unit": scaling.unit} if scaling else {}
+    return {**normalised, "input_shape": list(dataset.input_shape), "classes": list(dataset.classes)}
 
 
 def provenance(params: Params) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import yaml
 from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress.magnitude import SCOPES
+from sparsify.data import folder
 from sparsify.settings import (
     NOT_EMPTY,
+    Check,
     Count,
     Fraction,
     InputError,
@@ -27,14 +29,16 @@ from sparsify.settings import (
 from sparsify.training import StepSettings, TrainSettings
 
 CONTROLS = ("magnitude", "scratch")
+DATA_NAME = Check(f"one of {', '.join((*data.NAMES, folder.NAME))}, or package.module:function",
+                  lambda name: name in (*data.NAMES, folder.NAME) or ":" in name)
 
 
 @dataclass(frozen=True)
 class Data(Settings):
-    name: Annotated[str, one_of(data.NAMES)]
+    name: Annotated[str, DATA_NAME]
     path: str  # what the data comes from, which DVC watches
     size: PositiveInt | None  # pixels
-    channels: PositiveInt | None
+    channels: Annotated[int, Check("1 or 3", lambda channels: channels in (1, 3))] | None
     skip_unreadable: bool
     validation: PositiveInt  # examples held out of the training set
     split_seed: Seed
@@ -91,6 +95,11 @@ class Benchmark(Settings):
 
 
 @dataclass(frozen=True)
+class Uncertainty(Settings):
+    samples: PositiveInt  # passes of the Bayesian network with its noise
+
+
+@dataclass(frozen=True)
 class Sweep(Settings):
     shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
@@ -115,6 +124,7 @@ class Params(Settings):
     finetune: Finetune
     controls: Controls
     benchmark: Benchmark
+    uncertainty: Uncertainty
     sweep: Sweep
 
 

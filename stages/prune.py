@@ -57,12 +57,12 @@ def prune(params: Params) -> None:
     keep, weights = relevant(scores, threshold)
     small, report = remove(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
     masked = mask(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
-    gap = largest_logit_gap(masked, small, dataset.test.images)
+    gap = largest_logit_gap(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
+    teacher = answers(dense, dataset.train, params.finetune.train.augment)
     curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
     if not distributed.first():
         return

@@ -29,7 +29,7 @@ def train_bayesian(params: Params) -> None:
     train, share = params.bayesian.train, params.bayesian.distill
     data_loss = cross_entropy(model, train)
     if share:
-        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train.images, train.augment)
+        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train, train.augment)
         data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
     loss = negative_elbo(model, data_loss, len(dataset.train.labels), params.prior.beta, params.bayesian.kl_warmup_epochs)
