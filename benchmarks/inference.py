@@ -1,7 +1,7 @@
 """The forward pass of a sparsified network in every form, against its dense parent and against the hardware.
 
     python -m benchmarks.inference                        all built-in networks, with random weights
-    python -m benchmarks.inference --dense models/baseline.pt --compact models/compact.pt
+    python -m benchmarks.inference --dense models/baseline.safetensors --compact models/compact.safetensors
 
 Wanted: at the largest batch on one thread a compact MNIST network has at least half of the speed-up that its multiply-accumulates promise.
 Time hardly depends on the values of weights, but for max pooling, which is faster where neighbours are equal."""
@@ -119,8 +119,10 @@ def _round(value: float) -> float:
 
 def _from_files(dense_path: Path | str, compact_path: Path | str) -> tuple[nn.Module, nn.Module, nn.Module, tuple[int, int, int]]:
     """As `pair`, of what the stages wrote; and the shape of one image."""
-    content = store.contents(dense_path, ("class", "architecture"))
-    channels, height, width = store.architecture_of(dense_path, content).input_shape
+    architecture = store.architecture_of(dense_path, store.header(dense_path))
+    if architecture is None:
+        raise InputError(f"{dense_path} holds a network of a class of its own; this takes built-in ones")
+    channels, height, width = architecture.input_shape
     dense, small = store.load(dense_path), store.load(compact_path)
     images = torch.rand(2, channels, height, width)
     structure = analyse(dense, images)

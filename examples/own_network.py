@@ -108,7 +108,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="From a residual network of your own to a small one, saved and loaded.")
     parser.add_argument("--epochs", type=int, nargs=3, default=[6, 8, 6], help="of the dense network, its Bayesian twin, the small one")
     parser.add_argument("--beta", type=float, default=0.03, help="weight of the KL: more of it, fewer channels")
-    parser.add_argument("--out", type=Path, default=Path("scratch/own_network.pt"), help="where the small network is saved")
+    parser.add_argument("--out", type=Path, default=Path("scratch/own_network.safetensors"), help="where the small network is saved")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     main(arguments.epochs, arguments.beta, arguments.out)

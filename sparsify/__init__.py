@@ -3,9 +3,9 @@
 structure/  which units of any network can only leave together
 bayes/      priors, Bayesian layers, the ELBO, on any network
 compress/   masks in, a smaller network of the same class out, proven; magnitude pruning; saving and loading
-measure/    size, latency, accuracy and calibration
+measure/    size, latency, accuracy and uncertainty
 compaction.py   bayes and compress together: from a Bayesian twin to a small network
-data/ models/ training.py artifacts.py settings.py   the ground everything stands on
+data/ models/ training.py artifacts.py tensorfile.py settings.py   the ground everything stands on
 
 `bayes`, `compress` and `measure` never import one another: plain torch modules, streams and masks pass between them.
 Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron, U units, H and W height and width, K kernel."""
@@ -13,13 +13,14 @@ Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron
 from sparsify.bayes.convert import bake, bayesianize, coverage, log_alphas
 from sparsify.bayes.objective import kl, update_priors
 from sparsify.bayes.priors import PriorSettings
+from sparsify.bayes.sampling import sampling
 from sparsify.compaction import compact
 from sparsify.compress.masks import mask
 from sparsify.compress.remove import remove
 from sparsify.compress.report import Report
-from sparsify.compress.store import load, save
+from sparsify.compress.store import header, load, save
 from sparsify.settings import InputError
 from sparsify.structure import Stream, streams
 
-__all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "kl", "load", "log_alphas",
-           "mask", "remove", "save", "streams", "update_priors"]
+__all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "header", "kl", "load",
+           "log_alphas", "mask", "remove", "sampling", "save", "streams", "update_priors"]

@@ -14,7 +14,8 @@ from stages.params import Params
 def benchmark(params: Params) -> None:
     torch.set_num_threads(params.benchmark.threads)
     dataset = data.load(runtime.DATASET, runtime.device())
-    contenders = {name: networks.load(path)
+    architecture = networks.architecture(params, dataset)
+    contenders = {name: networks.load(path, architecture)
                   for name, path in (("dense", runtime.BASELINE), ("compact", runtime.COMPACT))}
     example = networks.example(dataset)
     structure = analyse(contenders["dense"], example)

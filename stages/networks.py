@@ -1,13 +1,16 @@
 """The plain networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
+from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
-from sparsify.models import Architecture
+from sparsify.models import Architecture, weights
 from stages import runtime
 from stages.params import Params
 
@@ -16,18 +19,45 @@ def architecture(params: Params, dataset: Dataset) -> Architecture:
     return Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
 
 
+def dense(params: Params, expected: Architecture) -> nn.Module:
+    """The dense network to train, on the device: with fresh weights, or those of model.weights."""
+    network = expected.build()
+    if params.model.weights is not None:
+        fresh = weights.load(network, Path(params.model.weights), expected.n_classes)
+        if fresh and distributed.first():
+            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {expected.n_classes} of the data")
+    return network.to(runtime.device())
+
+
 def example(dataset: Dataset) -> Tensor:
     """What a network is called with, for its analysis.  (2, C, H, W) or (2, F)"""
     return dataset.train[:2]
 
 
-def load(path: Path, expected: Architecture | None = None) -> nn.Module:
-    """A network that a stage wrote, on the device, in evaluation. Raises FileError if it was cut from another one than `expected`."""
-    content = store.contents(path, ("architecture", "class"))
-    found = store.architecture_of(path, content)
-    if expected is not None and found != expected:
-        raise FileError(f"{path} holds another architecture ({_said(found)}) than is asked for ({_said(expected)})")
-    return store.load(path).to(runtime.device())
+def description(dataset: Dataset) -> dict[str, Any]:
+    """What a network of this data set is to be given, as its file says it."""
+    scaling = dataset.scaling
+    normalised = {"mean": scaling.mean.tolist(), "std": scaling.std.tolist(), "unit": scaling.unit} if scaling else {}
+    return {**normalised, "input_shape": list(dataset.input_shape), "classes": list(dataset.classes)}
+
+
+def provenance(params: Params) -> dict[str, Any]:
+    """What a network came from, as its file says it."""
+    return {"seed": params.seed, "recipe": params.recipe_name}
+
+
+def load(path: Path, expected: Architecture) -> nn.Module:
+    """A network that a stage wrote, on the device, in evaluation. expected: what params.yaml asks for, which alone decides what code is
+    imported. Raises FileError if the file holds a network that was cut from another one."""
+    same(path, store.header(path), expected)
+    return store.load(path, expected.build()).to(runtime.device())
+
+
+def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
+    """Raises FileError if the network in `path` was cut from another one than `expected`."""
+    found = store.architecture_of(path, header)
+    if found != expected:
+        raise FileError(f"{path} holds another architecture ({_said(found) if found else 'unknown'}) than is asked for ({_said(expected)})")
 
 
 def _said(network: Architecture) -> str:

@@ -1,5 +1,6 @@
 """params.yaml, read once and checked: one frozen dataclass a section."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -45,10 +46,16 @@ class Data(Settings):
 
 @dataclass(frozen=True)
 class Model(Settings):
-    name: Annotated[str, one_of(models.NAMES)]
+    name: Annotated[str, models.NAME]
     path: str  # what the network comes from, which DVC watches
-    weights: str | None  # a file at or in `path`
+    weights: str | None  # of the dense network, to start from: a file at or in `path`
     width: Positive  # multiplies the units of every hidden layer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None and not Path(os.path.abspath(self.weights)).is_relative_to(os.path.abspath(self.path)):
+            raise InputError(f"model.weights is {self.weights!r}; it has to lie at or in model.path, which is {self.path!r}, so that a "
+                             "changed file is seen; set model.path to the file, or to a folder that holds it and the network's code")
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,11 @@ class Benchmark(Settings):
 
 
 @dataclass(frozen=True)
+class Uncertainty(Settings):
+    samples: PositiveInt  # passes of the Bayesian network with its noise
+
+
+@dataclass(frozen=True)
 class Sweep(Settings):
     shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
@@ -112,6 +124,7 @@ class Params(Settings):
     finetune: Finetune
     controls: Controls
     benchmark: Benchmark
+    uncertainty: Uncertainty
     sweep: Sweep
 
 

@@ -12,9 +12,10 @@ from sparsify.compress.masks import mask
 from sparsify.compress.remove import draft, remove
 from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
-from sparsify.measure.size import Size, reduction, size, total
+from sparsify.measure.size import Size, hidden, nonzeros, reduction, removed_percent, size, total
 from sparsify.structure import analyse
 from sparsify.training import answers
+from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
 from stages.recovery import recover
@@ -27,19 +28,19 @@ def prune(params: Params) -> None:
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
-    twin = twins.load(runtime.BAYESIAN, example)
+    architecture = networks.architecture(params, dataset)
+    dense = networks.load(runtime.BASELINE, architecture)
+    structure = analyse(dense, example)
+    before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
+    twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
     mean, scores = bake(twin), log_alphas(twin)
-    dense = networks.load(runtime.BASELINE)
-    structure = analyse(mean, example)
-    before = size(dense, structure, example)
 
     def cut_at(threshold: float) -> nn.Module:
-        return draft(mean, structure, *relevant(scores, threshold), inputs=params.prune.inputs)
+        return draft(mean, structure, *relevant(scores, threshold), inputs=inputs)
 
     def measure(small: nn.Module) -> dict[str, float]:
-        left = size(small, structure, example)
-        return {"hidden_removed_percent": 100 * (1 - total(left.hidden) / total(before.hidden)),
-                "weights_removed_percent": 100 * (1 - total(left.nonzeros) / total(before.weights)),
+        return {"hidden_removed_percent": removed_percent(total(before.hidden), total(hidden(small, structure))),
+                "weights_removed_percent": removed_percent(total(before.weights), total(nonzeros(small, structure))),
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
     irrelevance = {**scores.units, **scores.weights}
@@ -54,8 +55,8 @@ def prune(params: Params) -> None:
         rows.sort(key=lambda row: -row["threshold"])
     threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
     keep, weights = relevant(scores, threshold)
-    small, report = remove(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
-    masked = mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
+    small, report = remove(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
+    masked = mask(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
     gap = largest_logit_gap(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
@@ -67,7 +68,7 @@ def prune(params: Params) -> None:
         return
 
     after = size(small, structure, example)
-    store.save(small, runtime.COMPACT, architecture=networks.architecture(params, dataset))
+    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))

@@ -17,7 +17,7 @@ from sparsify.settings import InputError
 from stages import params, pipeline, processes
 
 DATASET = Path("data/dataset")
-BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.pt") for name in ("baseline", "bayesian", "compact"))
+BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 

@@ -63,7 +63,7 @@ class Series(nn.Module):
 def sweep(params: Params) -> None:
     start = time.perf_counter()
     dataset = data.load(runtime.DATASET, runtime.device())
-    dense = networks.load(runtime.BASELINE)
+    dense = networks.load(runtime.BASELINE, networks.architecture(params, dataset))
     example = networks.example(dataset)
     structure = analyse(dense, example)
     cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}

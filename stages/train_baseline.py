@@ -16,7 +16,7 @@ def train_baseline(params: Params) -> None:
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     architecture = networks.architecture(params, dataset)
-    model = architecture.build().to(runtime.device())
+    model = networks.dense(params, architecture)
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
@@ -24,7 +24,7 @@ def train_baseline(params: Params) -> None:
     if not distributed.first():
         return
 
-    store.save(model, runtime.BASELINE, architecture=architecture)
+    store.save(model, runtime.BASELINE, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "baseline_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "baseline.json", {"baseline": {
         **quality(model, dataset.test),

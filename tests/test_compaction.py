@@ -111,5 +111,5 @@ def test_a_network_goes_from_a_class_to_a_file_and_back(make_twin, tmp_path):
     twin, x = make_twin("gate"), five()
     small, _ = sparsify.compact(twin, x, middle(sparsify.log_alphas(twin)), protect=["into"], multiple_of=2)
     assert small.into.out_features == 6 and small.stem.out_features % 2 == 0
-    sparsify.save(small, tmp_path / "small.pt")
-    assert torch.equal(sparsify.load(tmp_path / "small.pt", Residual().double())(x), small.eval()(x))
+    sparsify.save(small, tmp_path / "small.safetensors")
+    assert torch.equal(sparsify.load(tmp_path / "small.safetensors", Residual().double())(x), small.eval()(x))

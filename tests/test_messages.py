@@ -129,7 +129,7 @@ def test_threshold_that_empties_a_layer_names_the_lowest_that_does_not():
 
 
 def test_a_file_is_loaded_into_its_own_class_alone(tmp_path):
-    path = tmp_path / "small.pt"
+    path = tmp_path / "small.safetensors"
     sparsify.save(remove(keep={"first": HALF})[0], path)
     with pytest.raises(sparsify.InputError, match=r"holds a TwoLayers; give load one at full size.*: load\(path, TwoLayers\(\.\.\.\)\)"):
         sparsify.load(path)

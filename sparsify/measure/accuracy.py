@@ -1,4 +1,4 @@
-"""What a network's answers are worth: accuracy, likelihood and calibration."""
+"""What a network's answers are worth: accuracy and likelihood."""
 
 import torch
 import torch.nn.functional as F
@@ -27,25 +27,16 @@ def accuracy_percent(model: nn.Module, split: Split) -> float:
 
 
 def quality(model: nn.Module, split: Split) -> dict[str, float]:
-    """Accuracy and expected calibration error in percent, negative log-likelihood in nats."""
+    """Accuracy in percent, negative log-likelihood in nats."""
     logits = predict(model, split)
     return {"accuracy": _accuracy_percent(logits, split.labels),
-            "nll": F.cross_entropy(logits, split.labels).item(),
-            "calibration_error": calibration_error_percent(logits, split.labels)}
+            "nll": F.cross_entropy(logits, split.labels).item()}
 
 
 def largest_logit_gap(model: nn.Module, other: nn.Module, split: Split) -> float:
     """The largest difference between two networks' logits, as a share of the largest logit (of 1, if all are smaller)."""
     logits, others = predict(model, split), predict(other, split)
     return ((logits - others).abs().max() / logits.abs().max().clamp_min(1)).item()
-
-
-def calibration_error_percent(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """The gap between confidence and accuracy, averaged over equal bins of confidence (arXiv:1706.04599 eq. 3).  (N, K), (N,)"""
-    confidence, answer = logits.double().softmax(1).max(1)
-    gap = (answer == labels).double() - confidence
-    bin_of = (confidence * bins).long().clamp_max(bins - 1)
-    return 100 * torch.zeros(bins, dtype=gap.dtype, device=gap.device).index_add(0, bin_of, gap).abs().sum().item() / len(labels)
 
 
 def _accuracy_percent(logits: Tensor, labels: Tensor) -> float:

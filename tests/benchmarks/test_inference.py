@@ -54,8 +54,8 @@ def test_files_of_the_stages_are_contenders(tmp_path):
     dense, small, _ = inference.pair(network)
     architecture = models.Architecture(network.architecture, network.shape, 10)
     for name, model in (("dense", dense), ("small", small)):
-        store.save(model, tmp_path / f"{name}.pt", architecture=architecture)
-    again, loaded, zeroed, shape = inference._from_files(tmp_path / "dense.pt", tmp_path / "small.pt")
+        store.save(model, tmp_path / f"{name}.safetensors", architecture=architecture)
+    again, loaded, zeroed, shape = inference._from_files(tmp_path / "dense.safetensors", tmp_path / "small.safetensors")
     images = torch.rand(5, *shape)
     assert shape == network.shape and torch.equal(again(images), dense(images)) and torch.equal(loaded(images), small(images))
     torch.testing.assert_close(zeroed(images), small(images))

@@ -142,5 +142,5 @@ def test_every_experiment_arrives_once_though_a_machine_and_a_worker_are_lost(ma
             return home.run("git", "show", f"{ref}:{file}").stdout
         assert json.loads(show("metrics/bayesian.json"))["bayesian"]["prior"] in ref
         outs = yaml.safe_load(show("dvc.lock"))["stages"]["train_bayesian"]["outs"]
-        [digest] = [out["md5"] for out in outs if out["path"] == "models/bayesian.pt"]
+        [digest] = [out["md5"] for out in outs if out["path"] == "models/bayesian.safetensors"]
         assert (home.root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]).stat().st_size

@@ -130,12 +130,12 @@ def test_data_file_that_is_cut_short_is_named():
 
 def test_baseline_of_another_architecture_is_refused():
     prepare("model.width=0.1")
-    assert "models/baseline.pt holds another architecture" in error_of(train_bayesian.train_bayesian)
+    assert "models/baseline.safetensors holds another architecture" in error_of(train_bayesian.train_bayesian)
 
 
 def test_plain_network_in_place_of_the_bayesian_one_is_refused():
     shutil.copy(runtime.BASELINE, runtime.BAYESIAN)
-    assert "models/bayesian.pt is no network of this kind: it lacks prior, inputs" in error_of(prune.prune)
+    assert "models/bayesian.safetensors is no network of this kind: it lacks prior, inputs" in error_of(prune.prune)
 
 
 def test_threshold_that_empties_a_layer_is_refused():
@@ -162,9 +162,9 @@ def test_network_that_breaks_in_its_last_step_is_refused():
 
 
 @pytest.mark.parametrize(("stage", "missing"), [
-    (train_baseline.train_baseline, "data/dataset"), (train_bayesian.train_bayesian, "models/baseline.pt"),
-    (prune.prune, "models/bayesian.pt"), (benchmark.benchmark, "models/compact.pt"),
-    (sweep.sweep, "models/baseline.pt"), (plot.plot, "metrics/baseline.json")])
+    (train_baseline.train_baseline, "data/dataset"), (train_bayesian.train_bayesian, "models/baseline.safetensors"),
+    (prune.prune, "models/bayesian.safetensors"), (benchmark.benchmark, "models/compact.safetensors"),
+    (sweep.sweep, "models/baseline.safetensors"), (plot.plot, "metrics/baseline.json")])
 def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
     shutil.rmtree(missing) if Path(missing).is_dir() else Path(missing).unlink(missing_ok=True)
     assert error_of(stage) == f"error: {missing} does not exist; delete the file if it is there, and run dvc repro, which makes it"

@@ -19,7 +19,7 @@ from sparsify import data
 from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "benchmark", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "benchmark", "uncertainty", "sweep", "plot"]
 
 
 class Clone(NamedTuple):
@@ -89,7 +89,7 @@ def stages_run(said: str) -> list[str]:
 def accuracy(clone, model: str) -> float:
     test = data.load(clone.root / "data" / "dataset").test
     with torch.no_grad():
-        answers = store.load(clone.root / "models" / f"{model}.pt")(test[:]).argmax(1)
+        answers = store.load(clone.root / "models" / f"{model}.safetensors")(test[:]).argmax(1)
     return 100 * (answers == test.labels).double().mean().item()
 
 
@@ -109,8 +109,9 @@ def test_other_prior_reuses_the_data_the_baseline_and_the_sweep(mixed):
 def test_every_artifact_is_there_and_locked(clone, mixed):
     lock = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
-    assert {"data/dataset", "models/compact.pt", "metrics/prune.json", "plots/units.csv", "metrics/sweep.json", "plots/sweep.csv",
-            "plots/sweep_mean.csv", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
+    assert {"data/dataset", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/uncertainty.json",
+            "plots/rejection.csv", "plots/rejection.png", "metrics/sweep.json", "plots/sweep.csv", "plots/sweep_mean.csv",
+            "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 
@@ -125,7 +126,7 @@ def test_the_bayesian_network_learns_from_labels_and_from_the_dense_ones_answers
 
 
 def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
-    networks = (store.load(clone.root / "models" / f"{name}.pt") for name in ("baseline", "compact"))
+    networks = (store.load(clone.root / "models" / f"{name}.safetensors") for name in ("baseline", "compact"))
     dense, compact = (sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1) for network in networks)
     assert compact == clone.metrics("prune")["weights_left"]
     assert compact < dense
@@ -134,7 +135,7 @@ def test_compact_network_has_the_size_in_its_metrics(clone, mixed):
 def test_sweep_starts_from_the_baseline_and_counts_what_it_leaves(clone, reproduced):
     with open(clone.root / "plots" / "sweep.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    dense = store.load(clone.root / "models" / "baseline.pt")
+    dense = store.load(clone.root / "models" / "baseline.safetensors")
     widths, features = [60, 20], 784  # the smoke recipe's, before the logits
     assert [layer.out_features for layer in dense if isinstance(layer, torch.nn.Linear)] == [*widths, 10]
     for row in rows:

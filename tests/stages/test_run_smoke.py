@@ -39,7 +39,7 @@ def run(top: Path) -> list[str]:
 
 def test_a_run_without_dvc_comes_home_as_rows(checkout):
     assert run(checkout) == [f"{stage}: python -m stages.{stage}" for stage in ("download", "train_baseline", "train_bayesian", "prune")]
-    (checkout / "models" / "compact.pt").unlink()
+    (checkout / "models" / "compact.safetensors").unlink()
     assert run(checkout) == ["download: is done", "train_baseline: is done", "train_bayesian: is done", "prune: python -m stages.prune"]
 
     taken = runs.read(checkout / "home")

@@ -83,7 +83,7 @@ def test_two_processes_train_are_killed_go_on_and_prune(workspace):
         time.sleep(0.02)
     os.kill(of_rank(program, 1), signal.SIGKILL)
     assert ended(program) == (1, [processes.LOST])
-    assert not (workspace / "models" / "bayesian.pt").exists()
+    assert not (workspace / "models" / "bayesian.safetensors").exists()
     [state] = workspace.glob("scratch/bayesian-*.pt")
     before = artifacts.read_tensors(state)["curve"]
     assert 2 <= len(before) < EPOCHS
@@ -95,7 +95,7 @@ def test_two_processes_train_are_killed_go_on_and_prune(workspace):
     assert not list(workspace.glob("scratch/*.pt"))
 
     assert ended(start(workspace, "stages.prune")) == (0, [])
-    compact = store.load(workspace / "models" / "compact.pt")
+    compact = store.load(workspace / "models" / "compact.safetensors")
     assert sum(weight.numel() for weight in compact.parameters() if weight.ndim > 1) == metrics(workspace, "prune")["weights_left"]
 
 

@@ -147,7 +147,7 @@ def test_traps_are_cut_rightly_or_kept_whichever_units_are_asked_for(name):
 
 @pytest.mark.parametrize("name", [*CONVOLUTIONS, *TOKENS, *TRAPS])
 def test_a_small_network_can_be_saved_loaded_and_cut_again(name, tmp_path):
-    case, path = CASES[name], tmp_path / "small.pt"
+    case, path = CASES[name], tmp_path / "small.safetensors"
     small = hostile(case.build(), case.inputs(4))
     example, inputs = cast(case.inputs(2), torch.float64), cast(case.inputs(3), torch.float64)
     for _ in range(2):
