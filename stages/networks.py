@@ -1,6 +1,6 @@
 """The plain networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,19 @@ def description(dataset: Dataset) -> dict[str, Any]:
     content = read_tensors(runtime.DATASET)
     return {"mean": content["mean"].tolist(), "std": content["std"].tolist(), "input_shape": list(dataset.input_shape),
             "classes": [str(label) for label in range(dataset.n_classes)]}
+
+
+def scaling(dataset: Dataset) -> tuple[Tensor, Tensor, float]:
+    """Mean and deviation by channel or feature, and the unit that stored inputs are divided by before them."""
+    content = read_tensors(runtime.DATASET)
+    return content["mean"], content["std"], 255.0
+
+
+def batches(dataset: Dataset, part: str, stored: bool, count: int | None = None, size: int = 1000) -> Iterator[Tensor]:
+    """The inputs of a part of the data set, on the CPU; the first `count` of them if that is given. stored: as they are stored, else
+    normalised."""
+    inputs = read_tensors(runtime.DATASET)[f"{part}_images"] if stored else getattr(dataset, part).images
+    yield from inputs[:count].cpu().split(size)
 
 
 def provenance(params: Params) -> dict[str, Any]:

@@ -77,6 +77,12 @@ class Controls(Settings):
 
 
 @dataclass(frozen=True)
+class Export(Settings):
+    normalise: bool  # inside the files, which then take inputs as they are stored
+    calibration: PositiveInt  # validation examples that give int8 its ranges
+
+
+@dataclass(frozen=True)
 class Benchmark(Settings):
     batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     repeats: PositiveInt
@@ -107,6 +113,7 @@ class Params(Settings):
     prune: Prune
     finetune: Finetune
     controls: Controls
+    export: Export
     benchmark: Benchmark
     sweep: Sweep
 

@@ -18,6 +18,7 @@ from stages import params, processes
 
 DATASET = Path("data/dataset.pt")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
+EXPORT = Path("models/export")
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
@@ -64,6 +65,11 @@ def provenance(seed: int) -> dict[str, str | int]:
     return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32",
             "bfloat16_hardware": fast_dtype(device().type) is torch.bfloat16,
             **({"processes": distributed.count()} if distributed.active() else {})}
+
+
+def exported(network: str, kind: str) -> Path:
+    """Of dense or compact; kind: onnx, int8 or pt2."""
+    return EXPORT / (f"{network}-int8.onnx" if kind == "int8" else f"{network}.{kind}")
 
 
 def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:
