@@ -43,7 +43,7 @@ STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None}}
-UNRELATED = ("seed", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
+UNRELATED = ("seed", "export", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:

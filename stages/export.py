@@ -19,6 +19,7 @@ from sparsify.settings import InputError
 from stages import networks, runtime
 from stages.params import Params
 
+PATHS = {"dense": runtime.BASELINE, "compact": runtime.COMPACT}
 TOLERANCE = 1e-4  # of the largest logit: how far float32 may differ from torch's
 CALIBRATION_BATCH = 32
 
@@ -35,12 +36,12 @@ def export_networks(params: Params) -> None:
     architecture, inside = networks.architecture(params, dataset), params.export.normalise
     inputs = partial(networks.batches, dataset, stored=inside)
     report: dict[str, dict[str, Figures]] = {}
+    loaded = {name: networks.load(path, architecture).cpu() for name, path in PATHS.items()}
     runtime.EXPORT.mkdir(parents=True, exist_ok=True)
-    for name, path in tqdm((("dense", runtime.BASELINE), ("compact", runtime.COMPACT)), desc="export", unit=" networks", disable=None):
-        network = networks.load(path, architecture).cpu()
-        if inside:
-            network = export.Normalised(network, *networks.scaling(dataset))
-        about = {"network": name, "takes": "inputs as stored" if inside else "normalised inputs", "data": store.header(path)["data"]}
+    for name, plain in tqdm(loaded.items(), desc="export", unit=" networks", disable=None):
+        network = export.Normalised(plain, *networks.scaling(dataset)) if inside else plain
+        about = {"network": name, "takes": "inputs as stored" if inside else "normalised inputs",
+                 "data": store.header(PATHS[name])["data"]}
         report[name] = _files(name, network, inputs, dataset.test.labels, about, params.export.calibration, onnx=not absent)
     artifacts.write_json(runtime.METRICS / "export.json", {"export": {
         **report, "normalise": inside, "seconds": round(time.perf_counter() - start, 1), **runtime.provenance(params.seed)}})

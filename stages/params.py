@@ -25,6 +25,7 @@ from sparsify.settings import (
 )
 from sparsify.training import StepSettings, TrainSettings
 
+ENGINES = ("eager", "compile", "onnxruntime", "int8")
 CONTROLS = ("magnitude", "scratch")
 
 
@@ -86,7 +87,9 @@ class Export(Settings):
 class Benchmark(Settings):
     batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     repeats: PositiveInt
-    threads: PositiveInt
+    threads: Annotated[tuple[Count, ...], NOT_EMPTY]  # 0 means all cores
+    engines: tuple[Annotated[str, one_of(ENGINES)], ...]
+    max_accuracy_drop: NonNegative  # points under the compact network's in torch, which what is recommended may lose
 
 
 @dataclass(frozen=True)

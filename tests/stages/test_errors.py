@@ -14,7 +14,7 @@ from test_recipes import compose
 
 from sparsify import data
 from sparsify.data import Raw
-from stages import benchmark, download, plot, prune, runtime, sweep, train_baseline, train_bayesian
+from stages import benchmark, download, export, plot, prune, runtime, sweep, train_baseline, train_bayesian
 
 REPO = Path(__file__).parents[2]
 PARAMS = Path("params.yaml")
@@ -162,7 +162,8 @@ def test_network_that_breaks_in_its_last_step_is_refused():
 
 @pytest.mark.parametrize(("stage", "missing"), [
     (train_baseline.train_baseline, "data/dataset.pt"), (train_bayesian.train_bayesian, "models/baseline.safetensors"),
-    (prune.prune, "models/bayesian.safetensors"), (benchmark.benchmark, "models/compact.safetensors"),
+    (prune.prune, "models/bayesian.safetensors"), (export.export_networks, "models/compact.safetensors"),
+    (benchmark.benchmark, "models/compact.safetensors"),
     (sweep.sweep, "models/baseline.safetensors"), (plot.plot, "metrics/baseline.json")])
 def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
     Path(missing).unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from sparsify import data
 from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "benchmark", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "sweep", "plot"]
 
 
 class Clone(NamedTuple):
@@ -110,7 +110,8 @@ def test_every_artifact_is_there_and_locked(clone, mixed):
     lock = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
     assert {"data/dataset.pt", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/sweep.json",
-            "plots/sweep.csv", "plots/sweep_mean.csv", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
+            "plots/latency.csv", "plots/latency.png",
+            "models/export", "plots/sweep.csv", "plots/sweep_mean.csv", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 
