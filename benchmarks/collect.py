@@ -42,8 +42,11 @@ STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
-         "model": {"path": "sparsify/models", "weights": None}}
-UNRELATED = ("seed", "export", "benchmark", "sweep", "controls")  # sections that do not decide a row's figures, or have a column
+         "model": {"path": "sparsify/models", "weights": None},
+         "export": {"normalise": False, "calibration": 256},
+         "benchmark": {"engines": ["eager"], "max_accuracy_drop": 0.5},
+         "uncertainty": {"samples": 20}}
+UNRELATED = ("seed", "export", "benchmark", "sweep", "controls", "uncertainty")  # they decide no figure of a row, or have a column
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:
@@ -67,14 +70,17 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
 def fingerprint(params: Mapping[str, Any]) -> str:
     """The same for two experiments whose figures differ by their seed alone."""
     deciding = {key: value for key, value in brought_up(params).items() if key not in UNRELATED}
-    for section, keys in LATER.items():
+    for section in LATER.keys() & deciding.keys():
+        keys = LATER[section]
         deciding[section] = {key: value for key, value in deciding[section].items() if key not in keys or value != keys[key]}
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
     """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay decides nothing."""
-    whole = {**params, **{section: {**keys, **params[section]} for section, keys in LATER.items()}}
+    whole = {**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}}
+    if not isinstance(whole["benchmark"]["threads"], list):  # a number, once
+        whole["benchmark"]["threads"] = [whole["benchmark"]["threads"]]
     if whole["data"]["name"] in NAMES:
         whole["data"]["path"] = LATER["data"]["path"]
     return whole

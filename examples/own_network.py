@@ -75,8 +75,8 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 def main(epochs: list[int], beta: float, out: Path) -> None:
     """epochs: of the dense network, of its Bayesian twin, and of the small one. beta: weight of the KL. out: the small one's file"""
     torch.manual_seed(0)
-    learning, testing = data.fetch("mnist-5k", mirror=None, seed=0)
-    images, labels, test_images = learning.images / 255, learning.labels, testing.images / 255
+    learning, testing, _ = data.fetch("mnist-5k", mirror=None, seed=0)
+    images, labels, test_images = learning.inputs / 255, learning.labels, testing.inputs / 255
     validation = images[:N_VALIDATION], labels[:N_VALIDATION]
     images, labels = images[N_VALIDATION:], labels[N_VALIDATION:]
     example = images[:2]

@@ -3,7 +3,7 @@
 structure/  which units of any network can only leave together
 bayes/      priors, Bayesian layers, the ELBO, on any network
 compress/   masks in, a smaller network of the same class out, proven; magnitude pruning; saving and loading
-measure/    size, latency, accuracy and calibration
+measure/    size, latency, accuracy and uncertainty
 compaction.py   bayes and compress together: from a Bayesian twin to a small network
 data/ models/ training.py artifacts.py tensorfile.py settings.py   the ground everything stands on
 
@@ -13,6 +13,7 @@ Shape letters: N batch, C channels, I inputs, O outputs, J weights of one neuron
 from sparsify.bayes.convert import bake, bayesianize, coverage, log_alphas
 from sparsify.bayes.objective import kl, update_priors
 from sparsify.bayes.priors import PriorSettings
+from sparsify.bayes.sampling import sampling
 from sparsify.compaction import compact
 from sparsify.compress.masks import mask
 from sparsify.compress.remove import remove
@@ -22,4 +23,4 @@ from sparsify.settings import InputError
 from sparsify.structure import Stream, streams
 
 __all__ = ["InputError", "PriorSettings", "Report", "Stream", "bake", "bayesianize", "compact", "coverage", "header", "kl", "load",
-           "log_alphas", "mask", "remove", "save", "streams", "update_priors"]
+           "log_alphas", "mask", "remove", "sampling", "save", "streams", "update_priors"]

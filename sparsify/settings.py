@@ -31,8 +31,12 @@ class InputError(ValueError):
 class Check:
     """A test that a value has to pass, and the words for it."""
 
-    allowed: str
+    allowed: str | Callable[[Any], str]  # which may depend on the value that came
     test: Callable[[Any], bool]  # of a value that has the type beside which the check stands
+
+    def of(self, value: Any) -> str:
+        """What is allowed in place of `value`."""
+        return self.allowed if isinstance(self.allowed, str) else self.allowed(value)
 
 
 def one_of(choices: Iterable[str]) -> Check:
@@ -99,7 +103,7 @@ def _fitting(hint: Any, value: object, where: str) -> Any:
         fitting = _fitting(arguments[0], value, where)
         for check in arguments[1:]:
             if not check.test(fitting):
-                raise InputError(f"{where} is {value!r}; it has to be {check.allowed}")
+                raise InputError(f"{where} is {value!r}; it has to be {check.of(fitting)}")
         return fitting
     if origin in (UnionType, Union):  # of plain types, and with an Annotated among them
         return None if value is None else _fitting(arguments[0], value, where)

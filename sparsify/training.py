@@ -34,7 +34,7 @@ class StepSettings(Settings):
     lr: Positive = 3e-3  # the peak of a one-cycle schedule
     weight_decay: NonNegative = 0.01
     label_smoothing: Fraction = 0.0
-    input_noise: NonNegative = 0.0  # deviation of Gaussian noise on the normalised images
+    input_noise: NonNegative = 0.0  # deviation of Gaussian noise on the normalised inputs
     input_dropout: Fraction = 0.0
     augment: bool = False  # random crops and flips
     precision: Annotated[str, one_of(PRECISIONS)] = "float32"  # of products in training; bfloat16: where the hardware multiplies in it
@@ -48,7 +48,7 @@ class TrainSettings(StepSettings):
 class Batch(NamedTuple):
     """What a loss is taken of."""
 
-    images: Tensor  # (B, C, H, W), moved about and noisy
+    images: Tensor  # (B, C, H, W) or (B, F), moved about and noisy
     labels: Tensor  # (B,)
     indices: Tensor  # (B,) where they stand in the training set
     epochs_done: float | Tensor  # so far, with their fraction; a tensor () where steps are captured
@@ -72,7 +72,10 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
-    Raises InputError at the end of the epoch in which a term was not finite, and if nothing says for how long to train."""
+    Raises InputError at the end of the epoch in which a term was not finite, if nothing says for how long to train, and if rows of
+    numbers are to be moved about like images."""
+    if settings.augment and len(train.shape) != 3:
+        raise InputError(f"augment moves images about, and these inputs have shape {train.shape}; set it to false")
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
     if total_steps is None:
@@ -91,8 +94,8 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
     names: list[str] = []
 
-    def step(indices: Tensor, epochs_done: float | Tensor) -> Tensor:
-        batch = Batch(_perturbed(train.images[indices], settings), train.labels[indices], indices, epochs_done)
+    def step(indices: Tensor, epochs_done: float | Tensor, inputs: Tensor | None = None) -> Tensor:
+        batch = Batch(_perturbed(train[indices] if inputs is None else inputs, settings), train.labels[indices], indices, epochs_done)
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
             terms = loss(batch)
         names[:] = terms
@@ -100,8 +103,8 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         after_step()
         return values
 
-    recorder = capture.recorder_for(device) if captured else None
-    take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule)
+    recorder = capture.recorder_for(device) if captured and not train.mapped else None
+    take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule, train)
     with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule}, save_every_seconds) as keeper:
         curve = keeper.load()
         distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
@@ -127,12 +130,12 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     return curve
 
 
-def _eager_steps(step: Callable[[Tensor, float], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler, order: Tensor,
-                 epochs_done: Sequence[float]) -> Tensor:
+def _eager_steps(step: Callable[[Tensor, float, Tensor], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler, train: Split,
+                 order: Tensor, epochs_done: Sequence[float]) -> Tensor:
     """The steps of one epoch.  order: (steps, B) indices  -> (steps, terms)"""
     history = []  # stays on the device: reading a value at every step would make a GPU wait
-    for indices, done in zip(order, epochs_done, strict=True):
-        history.append(step(indices, done))
+    for indices, done, inputs in zip(order, epochs_done, train.batches(list(order)), strict=True):
+        history.append(step(indices, done, inputs))
         schedule.step()
     return torch.stack(history)
 
@@ -156,14 +159,14 @@ Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
 
 
 @torch.no_grad()
-def answers(network: nn.Module, images: Tensor, moving: bool) -> Teacher:
-    """The answers of `network` as a teacher: once for every training image, without noise, unless training moves the images about;
+def answers(network: nn.Module, train: Split, moving: bool) -> Teacher:
+    """The answers of `network` as a teacher: once for every training input, without noise, unless training moves the images about;
     each batch is then asked for as it comes (arXiv:2106.05237)."""
     network.eval()
     if moving:
         network = copy.deepcopy(network).to(memory_format=torch.channels_last)
         return torch.no_grad()(lambda batch: network(batch.images))
-    logits = torch.cat([network(some) for some in images.split(1000)])
+    logits = torch.cat([network(some) for some in train.in_order()])
     return lambda batch: logits[batch.indices]
 
 

@@ -6,6 +6,7 @@ more than `benchmark.max_accuracy_drop`; plots/latency.csv has every engine, bat
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def benchmark(params: Params) -> None:
         counted = size(network, structure, example)
         report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,
                         "macs": counted.macs, "bytes": counted.bytes}
-    inputs = _Inputs(dataset, params.export.normalise)
+    inputs = _Inputs(dataset.test, params.export.normalise)
     ways = _there(params.benchmark.engines, architecture, inputs)
     accuracy = _accuracies(ways, report)
     threads = list(dict.fromkeys(runtime.threads(count) for count in params.benchmark.threads))
@@ -56,16 +57,16 @@ def benchmark(params: Params) -> None:
 
 
 class _Inputs:
-    """Batches of test inputs as an engine takes them: the first ones, over again where there are too few."""
+    """Batches of inputs as an engine takes them: the first of `split`, over again where there are too few."""
 
-    def __init__(self, dataset: data.Dataset, stored: bool):
-        self.dataset, self.stored = dataset, stored
+    def __init__(self, split: data.Split, stored: bool):
+        """stored: as files with the normalisation inside take them"""
+        self.plain, self.stored = split, replace(split, scaling=None) if stored else split
 
     def __call__(self, engine: str, batch_size: int) -> Tensor:
-        on_file = engine in engines.FILES
-        first = torch.cat(list(networks.batches(self.dataset, "test", self.stored and on_file, count=batch_size)))
-        batch = first[torch.arange(batch_size) % len(first)].contiguous()
-        return batch if on_file else batch.to(runtime.device())
+        """On the CPU for files, else on the device.  (batch_size, C, H, W) or (batch_size, F)"""
+        rows = torch.arange(batch_size, device=self.plain.labels.device) % len(self.plain)
+        return self.stored[rows].cpu() if engine in engines.FILES else self.plain[rows]
 
 
 def _there(chosen: Sequence[str], architecture: Architecture, inputs: _Inputs) -> list[Way]:

@@ -6,15 +6,19 @@ scratch: that very network, its weights drawn anew, in recovery's setting for as
 import time
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import magnitude, masks
+from sparsify.compress.cut import cut_of, sliced
 from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
+from sparsify.models import Architecture
 from sparsify.structure import Structure, analyse
 from sparsify.training import answers
+from stages import inputs as inputs_of
 from stages import networks, runtime
 from stages.params import Params
 from stages.recovery import path_epochs, recover
@@ -26,9 +30,10 @@ def controls(params: Params) -> None:
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
-    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
-    ways = {"magnitude": (lambda: _cut(dense, small, structure, example, params.prune.inputs), params.finetune.train.epochs),
-            "scratch": (lambda: masks.drawn_anew(small), path_epochs(params))}
+    teacher = answers(dense, dataset.train, params.finetune.train.augment)
+    inputs = inputs_of.may_leave(params, dense, structure)
+    ways = {"magnitude": (lambda: _cut(dense, small, structure, example, inputs), params.finetune.train.epochs),
+            "scratch": (lambda: _from_scratch(small, architecture), path_epochs(params))}
 
     figures, states = {}, {}
     for method in params.controls.methods:
@@ -50,6 +55,12 @@ def controls(params: Params) -> None:
     artifacts.write_json(runtime.METRICS / "controls.json", {"controls": {**figures, **runtime.provenance(params.seed)}})
     for state in states.values():
         state.unlink(missing_ok=True)
+
+
+def _from_scratch(small: nn.Module, architecture: Architecture) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):  # what the network's own code draws moves no other draw
+        fresh = sliced(architecture.build(), cut_of(small))
+    return masks.drawn_anew(small, fresh)
 
 
 def _cut(dense: nn.Module, small: nn.Module, structure: Structure, example: Tensor, inputs: bool) -> nn.Module:

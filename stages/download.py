@@ -1,13 +1,35 @@
-"""The data set, from wherever it comes, as one file of tensors split into train, validation and test."""
+"""The data set, from wherever it comes, as a folder of arrays split into train, validation and test."""
+
+from pathlib import Path
 
 from sparsify import data
+from sparsify.data import folder, functions
+from sparsify.settings import InputError
+from stages import params as parameters
 from stages import runtime
 from stages.params import Params
 
+NOWHERE = "sparsify/data/named.py"  # data.path where nothing else is named: the code of the data sets known by name
+
 
 def download(params: Params) -> None:
-    train, test = data.fetch(params.data.name, runtime.mirror(), params.data.split_seed)
-    data.save(runtime.DATASET, train, test, params.data.validation, params.data.split_seed)
+    found = _found(params.data)
+    data.save(runtime.DATASET, found.train, found.test, params.data.validation, params.data.split_seed, found.classes,
+              params.data.skip_unreadable)
+
+
+def _found(chosen: parameters.Data) -> data.Source:
+    path = Path(chosen.path)
+    if chosen.name == folder.NAME:
+        return folder.read(path, chosen.size, chosen.channels)
+    if ":" in chosen.name:
+        if chosen.path == NOWHERE:
+            print(f"A change of what {chosen.name} reads will not be seen; set data.path to its file or folder.")
+        return functions.read(chosen.name, path, chosen.size, chosen.channels)
+    if chosen.size or chosen.channels:
+        raise InputError(f"data.size and data.channels are for data.name: folder and for functions; {chosen.name} is taken as it is: "
+                         "leave them empty")
+    return data.fetch(chosen.name, None if chosen.path == NOWHERE else path, chosen.split_seed)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """The plain networks that stages hand to one another: which one params.yaml asks for, and how it is loaded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from sparsify.artifacts import FileError, read_tensors
+from sparsify import distributed
+from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
-from sparsify.models import Architecture
+from sparsify.models import Architecture, weights
 from stages import runtime
 from stages.params import Params
 
@@ -18,29 +19,26 @@ def architecture(params: Params, dataset: Dataset) -> Architecture:
     return Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
 
 
+def dense(params: Params, expected: Architecture) -> nn.Module:
+    """The dense network to train, on the device: with fresh weights, or those of model.weights."""
+    network = expected.build()
+    if params.model.weights is not None:
+        fresh = weights.load(network, Path(params.model.weights), expected.n_classes)
+        if fresh and distributed.first():
+            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {expected.n_classes} of the data")
+    return network.to(runtime.device())
+
+
 def example(dataset: Dataset) -> Tensor:
-    """What a network is called with, for its analysis.  (2, C, H, W)"""
-    return dataset.train.images[:2]
+    """What a network is called with, for its analysis.  (2, C, H, W) or (2, F)"""
+    return dataset.train[:2]
 
 
 def description(dataset: Dataset) -> dict[str, Any]:
     """What a network of this data set is to be given, as its file says it."""
-    content = read_tensors(runtime.DATASET)
-    return {"mean": content["mean"].tolist(), "std": content["std"].tolist(), "input_shape": list(dataset.input_shape),
-            "classes": [str(label) for label in range(dataset.n_classes)]}
-
-
-def scaling(dataset: Dataset) -> tuple[Tensor, Tensor, float]:
-    """Mean and deviation by channel or feature, and the unit that stored inputs are divided by before them."""
-    content = read_tensors(runtime.DATASET)
-    return content["mean"], content["std"], 255.0
-
-
-def batches(dataset: Dataset, part: str, stored: bool, count: int | None = None, size: int = 1000) -> Iterator[Tensor]:
-    """The inputs of a part of the data set, on the CPU; the first `count` of them if that is given. stored: as they are stored, else
-    normalised."""
-    inputs = read_tensors(runtime.DATASET)[f"{part}_images"] if stored else getattr(dataset, part).images
-    yield from inputs[:count].cpu().split(size)
+    scaling = dataset.scaling
+    normalised = {"mean": scaling.mean.tolist(), "std": scaling.std.tolist(), "unit": scaling.unit} if scaling else {}
+    return {**normalised, "input_shape": list(dataset.input_shape), "classes": list(dataset.classes)}
 
 
 def provenance(params: Params) -> dict[str, Any]:
@@ -63,5 +61,5 @@ def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
 
 
 def _said(network: Architecture) -> str:
-    channels, height, width = network.input_shape
-    return f"{network.name} of width {network.width:g} for {channels}x{height}x{width} images of {network.n_classes} classes"
+    shape = "x".join(map(str, network.input_shape))
+    return f"{network.name} of width {network.width:g} for inputs of {shape} in {network.n_classes} classes"

@@ -1,5 +1,6 @@
 """params.yaml, read once and checked: one frozen dataclass a section."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,10 @@ import yaml
 from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings
 from sparsify.compress.magnitude import SCOPES
+from sparsify.data import folder
 from sparsify.settings import (
     NOT_EMPTY,
+    Check,
     Count,
     Fraction,
     InputError,
@@ -27,14 +30,16 @@ from sparsify.training import StepSettings, TrainSettings
 
 ENGINES = ("eager", "compile", "onnxruntime", "int8")
 CONTROLS = ("magnitude", "scratch")
+DATA_NAME = Check(f"one of {', '.join((*data.NAMES, folder.NAME))}, or package.module:function",
+                  lambda name: name in (*data.NAMES, folder.NAME) or ":" in name)
 
 
 @dataclass(frozen=True)
 class Data(Settings):
-    name: Annotated[str, one_of(data.NAMES)]
+    name: Annotated[str, DATA_NAME]
     path: str  # what the data comes from, which DVC watches
     size: PositiveInt | None  # pixels
-    channels: PositiveInt | None
+    channels: Annotated[int, Check("1 or 3", lambda channels: channels in (1, 3))] | None
     skip_unreadable: bool
     validation: PositiveInt  # examples held out of the training set
     split_seed: Seed
@@ -42,10 +47,16 @@ class Data(Settings):
 
 @dataclass(frozen=True)
 class Model(Settings):
-    name: Annotated[str, one_of(models.NAMES)]
+    name: Annotated[str, models.NAME]
     path: str  # what the network comes from, which DVC watches
-    weights: str | None  # a file at or in `path`
+    weights: str | None  # of the dense network, to start from: a file at or in `path`
     width: Positive  # multiplies the units of every hidden layer
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights is not None and not Path(os.path.abspath(self.weights)).is_relative_to(os.path.abspath(self.path)):
+            raise InputError(f"model.weights is {self.weights!r}; it has to lie at or in model.path, which is {self.path!r}, so that a "
+                             "changed file is seen; set model.path to the file, or to a folder that holds it and the network's code")
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,11 @@ class Benchmark(Settings):
 
 
 @dataclass(frozen=True)
+class Uncertainty(Settings):
+    samples: PositiveInt  # passes of the Bayesian network with its noise
+
+
+@dataclass(frozen=True)
 class Sweep(Settings):
     shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
@@ -118,6 +134,7 @@ class Params(Settings):
     controls: Controls
     export: Export
     benchmark: Benchmark
+    uncertainty: Uncertainty
     sweep: Sweep
 
 

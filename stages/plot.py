@@ -1,5 +1,5 @@
-"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, latency by engine, and those of
-sweep_pictures.py."""
+"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, latency by engine, accuracy by rejection,
+and those of sweep_pictures.py."""
 
 import json
 
@@ -13,8 +13,10 @@ from stages.params import Params
 from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
 
 METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
-TABLES = ("threshold_scan", "units", "latency", "sweep")
+TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
 PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
+CURVES = {"dense": ("dense", "s-", "black"), "bayesian_mean": ("Bayesian, posterior mean", "o--", "tab:blue"),
+          "bayesian_samples": ("Bayesian, sampled", "o-", "tab:blue"), "compact": ("compact, fine-tuned", "*-", "tab:red")}
 
 
 def plot(params: Params) -> None:
@@ -28,6 +30,7 @@ def plot(params: Params) -> None:
     _save(_training_curves(title), "training_curves")
     _save(_units_kept(title), "units_kept")
     _save(_latency(title), "latency")
+    _save(_rejection(title), "rejection")
     _save(sweep_curves(params, metrics), "sweep")
     _save(sweep_speedup(params, metrics), "sweep_speedup")
 
@@ -107,6 +110,19 @@ def _latency(title: str) -> Figure:
         axes.grid(alpha=0.3, axis="y")
     figure.axes[0].legend(fontsize=8)
     figure.suptitle(title)
+    return figure
+
+
+def _rejection(title: str) -> Figure:
+    """Test accuracy on what is left when the least confident images are turned away."""
+    curves = pd.read_csv(runtime.PLOTS / "rejection.csv")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for column, (label, style, color) in CURVES.items():
+        axes.plot(curves["rejected_percent"], curves[column], style, color=color, label=label)
+    axes.set(xlabel="images rejected, the least confident first (%)", ylabel="test accuracy on the rest (%)", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return figure
 
 

@@ -12,9 +12,10 @@ from sparsify.compress.masks import mask
 from sparsify.compress.remove import draft, remove
 from sparsify.compress.threshold import candidates, finer, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
-from sparsify.measure.size import Size, reduction, size, total
+from sparsify.measure.size import Size, hidden, nonzeros, reduction, removed_percent, size, total
 from sparsify.structure import analyse
 from sparsify.training import answers
+from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
 from stages.recovery import recover
@@ -28,19 +29,18 @@ def prune(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
     architecture = networks.architecture(params, dataset)
-    twin = twins.load(runtime.BAYESIAN, example, architecture)
-    mean, scores = bake(twin), log_alphas(twin)
     dense = networks.load(runtime.BASELINE, architecture)
-    structure = analyse(mean, example)
-    before = size(dense, structure, example)
+    structure = analyse(dense, example)
+    before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
+    twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
+    mean, scores = bake(twin), log_alphas(twin)
 
     def cut_at(threshold: float) -> nn.Module:
-        return draft(mean, structure, *relevant(scores, threshold), inputs=params.prune.inputs)
+        return draft(mean, structure, *relevant(scores, threshold), inputs=inputs)
 
     def measure(small: nn.Module) -> dict[str, float]:
-        left = size(small, structure, example)
-        return {"hidden_removed_percent": 100 * (1 - total(left.hidden) / total(before.hidden)),
-                "weights_removed_percent": 100 * (1 - total(left.nonzeros) / total(before.weights)),
+        return {"hidden_removed_percent": removed_percent(total(before.hidden), total(hidden(small, structure))),
+                "weights_removed_percent": removed_percent(total(before.weights), total(nonzeros(small, structure))),
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
 
     irrelevance = {**scores.units, **scores.weights}
@@ -55,14 +55,14 @@ def prune(params: Params) -> None:
         rows.sort(key=lambda row: -row["threshold"])
     threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
     keep, weights = relevant(scores, threshold)
-    small, report = remove(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
-    masked = mask(mean, example, keep, weights=weights, inputs=params.prune.inputs, structure=structure)
-    gap = largest_logit_gap(masked, small, dataset.test.images)
+    small, report = remove(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
+    masked = mask(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
+    gap = largest_logit_gap(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    teacher = answers(dense, dataset.train.images, params.finetune.train.augment)
+    teacher = answers(dense, dataset.train, params.finetune.train.augment)
     curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
     if not distributed.first():
         return

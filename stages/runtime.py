@@ -19,7 +19,7 @@ from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
 from stages import params, pipeline, processes
 
-DATASET = Path("data/dataset.pt")
+DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
 EXPORT = Path("models/export")
 METRICS, PLOTS = Path("metrics"), Path("plots")
@@ -112,14 +112,8 @@ def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:
     code = [path for folder in ("sparsify", "stages") for path in sorted(Path(folder).rglob("*.py"))]
     digest = hashlib.sha256(repr(params).encode())
     for path in (*inputs, *code):
-        digest.update(path.read_bytes() if path.is_file() else b"")
+        digest.update(pipeline.digest(path).encode() if path.exists() else b"")
     return Path(os.environ.get("DVC_ROOT", ".")) / "scratch" / f"{stage}-{digest.hexdigest()[:16]}.pt"
-
-
-def mirror() -> Path | None:
-    """The directory that SPARSIFY_MIRROR names, if it does; a relative one is meant from the checkout, not from DVC's copy of it."""
-    named = os.environ.get("SPARSIFY_MIRROR")
-    return Path(os.environ.get("DVC_ROOT", ".")) / named if named else None
 
 
 def _cpu_name() -> str:

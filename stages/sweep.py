@@ -3,6 +3,7 @@
 Each share is measured before and after the retraining (recovery). Units are physically removed, and the test set is timed."""
 
 import copy
+import math
 import time
 from collections.abc import Iterator, Mapping
 from statistics import mean, median, stdev
@@ -27,6 +28,7 @@ from stages.recovery import recover
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
 REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
 BATCH_SIZE = 1000  # of the series that the test set is timed in
+TIMED_VALUES = 1 << 27  # of the test set at most, half a gigabyte: all of the named data sets
 
 
 class Row(TypedDict):
@@ -65,7 +67,7 @@ def sweep(params: Params) -> None:
     example = networks.example(dataset)
     structure = analyse(dense, example)
     cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}
-    teacher = answers(dense, dataset.train.images, params.sweep.train.augment)
+    teacher = answers(dense, dataset.train, params.sweep.train.augment)
     rows: list[Row] = []
     for (method, share), network in tqdm(cut.items(), desc="sweep", unit=" points", disable=None):
         rows += _point(network, structure, teacher, method, share, dataset, params)
@@ -74,7 +76,7 @@ def sweep(params: Params) -> None:
     threads = runtime.threads(params.benchmark.threads[0])
     torch.set_num_threads(threads)
     units = {f"{share}": Series(network) for (method, share), network in cut.items() if method == "units"}
-    times = latencies_ms({"dense": Series(dense), **units}, dataset.test.images, params.sweep.timing_repeats)
+    times = latencies_ms({"dense": Series(dense), **units}, _timed(dataset.test), params.sweep.timing_repeats)
     for row in rows:  # retraining does not change a network's time; and zeros among the weights are multiplied like all others
         own = times[f"{row['share']}"] if row["method"] == "units" else []
         row["latency_ms"] = median(own) if own else ""
@@ -122,6 +124,10 @@ def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: s
         trained = copy.deepcopy(network)
         recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
+
+
+def _timed(test: data.Split) -> Tensor:
+    return test[:max(1, TIMED_VALUES // math.prod(test.shape))]
 
 
 def _row(network: nn.Module, structure: Structure, method: str, share: float, dataset: data.Dataset, recovered: int,

@@ -16,7 +16,7 @@ def train_baseline(params: Params) -> None:
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     architecture = networks.architecture(params, dataset)
-    model = architecture.build().to(runtime.device())
+    model = networks.dense(params, architecture)
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",

@@ -2,13 +2,13 @@
 
 import time
 
-from torch import nn
-
 from sparsify import artifacts, checkpoint, data, distributed
-from sparsify.bayes.convert import bayesianize, noise_parameters
+from sparsify.bayes.convert import noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.measure.accuracy import accuracy_percent, quality
+from sparsify.structure import analyse
 from sparsify.training import answers, cross_entropy, distillation, fit
+from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
 
@@ -19,15 +19,17 @@ def train_bayesian(params: Params) -> None:
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     architecture, example = networks.architecture(params, dataset), networks.example(dataset)
-    dense: nn.Module = architecture.build().to(runtime.device())
-    if params.bayesian.from_baseline:
-        dense = networks.load(runtime.BASELINE, architecture)
-    model = bayesianize(dense, example, params.prior, inputs=params.prune.inputs)
+    dense = networks.load(runtime.BASELINE, architecture) if params.bayesian.from_baseline else architecture.build().to(runtime.device())
+    structure = analyse(dense, example)
+    inputs = inputs_of.may_leave(params, dense, structure)
+    model, untouched = twins.make(dense, example, params.prior, inputs, structure)
+    if distributed.first():
+        print(*untouched, sep="\n", end="\n" if untouched else "")
 
     train, share = params.bayesian.train, params.bayesian.distill
     data_loss = cross_entropy(model, train)
     if share:
-        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train.images, train.augment)
+        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train, train.augment)
         data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
     loss = negative_elbo(model, data_loss, len(dataset.train.labels), params.prior.beta, params.bayesian.kl_warmup_epochs)
@@ -39,7 +41,7 @@ def train_bayesian(params: Params) -> None:
     if not distributed.first():
         return
 
-    twins.save(runtime.BAYESIAN, model, architecture, params.prior, params.prune.inputs)
+    twins.save(runtime.BAYESIAN, model, architecture, params.prior, inputs)
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "bayesian.json", {"bayesian": {
         "prior": params.prior.kind,

@@ -39,7 +39,7 @@ def trained(device, settings, captured, kind=None, prior=None, make_loss=cross_e
     torch.manual_seed(3)
     model, after_step = model or network(device), more.pop("after_step", lambda: None)
     if kind:
-        model = bayesianize(model.cpu(), data("cpu").images[:2], prior).to(device)
+        model = bayesianize(model.cpu(), data("cpu")[:2], prior).to(device)
         after_step = lambda: update_priors(model)  # noqa: E731
         more["lr_factors"] = dict.fromkeys(noise_parameters(model), 3.0)
     loss = make_loss(model, settings)
@@ -104,7 +104,7 @@ def test_mixed_precision_is_captured(cpu_or_cuda, silence, monkeypatch, train_se
 
 @pytest.mark.parametrize("moving", [True, False])
 def test_a_teacher_and_held_zeros_are_captured(cpu_or_cuda, train_settings, moving):
-    images, model = data(cpu_or_cuda).images, network(cpu_or_cuda)
+    train, model = data(cpu_or_cuda), network(cpu_or_cuda)
     with torch.no_grad():
         model[4].weight[:3] = 0
     held = model[4].weight != 0
@@ -116,7 +116,7 @@ def test_a_teacher_and_held_zeros_are_captured(cpu_or_cuda, train_settings, movi
     start = copy.deepcopy(model.state_dict())
     for captured in (True, False):
         model.load_state_dict(start)
-        teacher = answers(network(cpu_or_cuda), images, moving)
+        teacher = answers(network(cpu_or_cuda), train, moving)
         results.append(copy.deepcopy(trained(cpu_or_cuda, settings, captured, model=model, after_step=after_step,
                                              make_loss=lambda model, s, teacher=teacher: distillation(model, teacher, s, 0.5, 2.0))))
         assert not model[4].weight[:3].any() and model[4].weight[3:].all()

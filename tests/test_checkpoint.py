@@ -34,7 +34,7 @@ def trained(settings, evaluate, state=None, kind=None, prior_settings=None, **mo
     torch.manual_seed(3)
     model, after_step = network(), lambda: None
     if kind:
-        model, after_step = bayesianize(model, TRAIN.images[:2], prior_settings(kind=kind)), lambda: update_priors(model)
+        model, after_step = bayesianize(model, TRAIN[:2], prior_settings(kind=kind)), lambda: update_priors(model)
     loss = cross_entropy(model, settings)
     if kind:
         loss = negative_elbo(model, loss, 40, 0.1, 2.0)

@@ -4,10 +4,11 @@ import copy
 
 import pytest
 import torch
-from test_training import BATCH, IMAGES, LABELS, equal, network
+from test_training import BATCH, IMAGES, LABELS, TRAIN, equal, network
 from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
+from sparsify.data import Split
 from sparsify.training import Batch, answers, cross_entropy, distillation
 
 
@@ -19,14 +20,14 @@ def pair():
 
 
 def ask(network):
-    return answers(network, IMAGES, moving=False)
+    return answers(network, TRAIN, moving=False)
 
 
 @pytest.mark.parametrize("moving", [True, False])
 def test_a_teacher_keeps_its_place_in_memory(moving):
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten())
     before = network[0].weight.stride()
-    answers(network, torch.randn(4, 2, 5, 5), moving)
+    answers(network, Split(torch.randn(4, 2, 5, 5), torch.zeros(4)), moving)
     assert network[0].weight.stride() == before
 
 
@@ -57,7 +58,7 @@ def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settin
     student, teacher = pair
     expected = distillation(student, ask(teacher), train_settings(), 0.5, 2.0)(BATCH)["distillation"]
     before = copy.deepcopy(teacher.state_dict())
-    terms = distillation(student, answers(teacher.train(), IMAGES, moving), train_settings(), 0.5, 2.0)(BATCH)
+    terms = distillation(student, answers(teacher.train(), TRAIN, moving), train_settings(), 0.5, 2.0)(BATCH)
     sum(terms.values()).backward()
     torch.testing.assert_close(terms["distillation"], expected)
     assert equal(teacher.state_dict(), before)
@@ -66,8 +67,8 @@ def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settin
 
 def test_the_teacher_sees_images_that_move_and_the_clean_ones_else(pair):
     teacher, shown = pair[1], Batch(-IMAGES[3:5], LABELS[3:5], torch.tensor([3, 4]), 0.0)
-    torch.testing.assert_close(answers(teacher, IMAGES, moving=True)(shown), teacher(-IMAGES)[3:5])
-    torch.testing.assert_close(answers(teacher, IMAGES, moving=False)(shown), teacher(IMAGES)[3:5])
+    torch.testing.assert_close(answers(teacher, TRAIN, moving=True)(shown), teacher(-IMAGES)[3:5])
+    torch.testing.assert_close(answers(teacher, TRAIN, moving=False)(shown), teacher(IMAGES)[3:5])
 
 
 def test_distillation_near_its_teacher_has_the_gradient_of_float32_under_autocast(train_settings):

@@ -58,7 +58,7 @@ def normalised():
     torch.manual_seed(0)
     model = _convolutional().double()
     train = _data(2, 4, 4)
-    train = train._replace(images=train.images.double())
+    train = dataclasses.replace(train, inputs=train.inputs.double())
     return fit(model, train, cross_entropy(model, SGD), SGD, dict, "BatchNorm"), model.state_dict()
 
 
@@ -68,7 +68,7 @@ def bayesian(kind: str, noise: bool = False, **changes):
     network, train = _linear(), _data(3, 2, 2)
     patch = pytest.MonkeyPatch() if noise else _without_noise()
     try:
-        model = bayesianize(network, train.images[:2], dataclasses.replace(PRIOR, kind=kind))
+        model = bayesianize(network, train[:2], dataclasses.replace(PRIOR, kind=kind))
         loss = negative_elbo(model, cross_entropy(model, settings), len(train.labels), 3.0, 0.0)
         return fit(model, train, loss, settings, dict, kind, after_step=lambda: update_priors(model)), model.state_dict()
     finally:
@@ -86,7 +86,8 @@ def drawn():
         return inner(batch)
     torch.manual_seed(0)
     train = _data(3, 2, 2)
-    fit(model, train._replace(images=torch.zeros_like(train.images)), loss, dataclasses.replace(SETTINGS, input_noise=1.0), dict, "drawn")
+    blank = dataclasses.replace(train, inputs=torch.zeros_like(train.inputs))
+    fit(model, blank, loss, dataclasses.replace(SETTINGS, input_noise=1.0), dict, "drawn")
     return [torch.stack(column) for column in zip(*seen, strict=True)]
 
 

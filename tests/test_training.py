@@ -173,7 +173,7 @@ def test_products_are_in_bfloat16_where_asked_and_where_the_hardware_has_it(trai
     model, seen = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(27, 2)), set()
     model[2].register_forward_hook(lambda _, __, output: seen.add((model.training, output.dtype)))
     train, settings = Split(torch.randn(16, 2, 4, 4), torch.arange(16) % 2), train_settings(precision=precision)
-    curve = fit(model, train, cross_entropy(model, settings), settings, lambda: {"loss": model(train.images).sum().item()}, "test")
+    curve = fit(model, train, cross_entropy(model, settings), settings, lambda: {"loss": model(train[:]).sum().item()}, "test")
     assert seen == {(True, dtype), (False, torch.float32)}
     assert all(parameter.dtype == torch.float32 and parameter.is_contiguous() for parameter in model.parameters())
     assert curve[-1]["nll"] > 0
@@ -183,7 +183,7 @@ def test_products_are_in_bfloat16_where_asked_and_where_the_hardware_has_it(trai
 def test_bfloat16_trains_nearly_as_float32(train_settings, monkeypatch, kind):
     monkeypatch.setattr(training, "fast_dtype", lambda _: torch.bfloat16)
     start, results = nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), []
-    teacher = answers(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), IMAGES, moving=False)
+    teacher = answers(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), TRAIN, moving=False)
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(1)
         model, settings = copy.deepcopy(start), train_settings(precision=precision, epochs=5)

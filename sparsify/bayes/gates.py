@@ -1,7 +1,7 @@
 """One gate a unit of a stream, multiplied at the inputs of all the layers that read it: y = f(x * z), z ~ N(mean, exp(log_var)).
 
 In training a gate is drawn once for an example and a pass of the network, by the first reader that comes; the others take the same
-draw, so that the noise is that of the unit (arXiv:1802.10399). In evaluation the unit is multiplied by the mean."""
+draw, so that the noise is that of the unit (arXiv:1802.10399). In evaluation the unit is multiplied by the mean, but within `sampling`."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sparsify.bayes import kernels
 from sparsify.bayes.groups import Group
-from sparsify.bayes.layers import Layer, input_dim
+from sparsify.bayes.layers import Layer, draws, input_dim
 from sparsify.bayes.priors import PriorSettings
 
 
@@ -54,10 +54,10 @@ class Gate(Group):
         return self.prior.log_alpha(*self.posterior()).flatten()
 
     def values(self, examples: int) -> Tensor:
-        """-> (N, U) in training, (1, U) in evaluation
+        """-> (N, U) where they are drawn, (1, U) where they are the means
 
         A reader that sees another number of examples than the rest, windows of an image say, has draws of its own."""
-        if not self.training:
+        if not draws(self):
             return self.mean[None]
         drawn = self.current.drawn
         if drawn is None:
@@ -126,7 +126,7 @@ class GatedInput(nn.Module):
         layer.weight.mul_(z.reshape(-1, *[1] * (layer.weight.ndim - 1 - dim)))
 
     def factors(self, examples: int) -> Tensor:
-        """-> (N, F) in training, (1, F) in evaluation"""
+        """-> (N, F) where gates are drawn, (1, F) where they are the means"""
         values = [gate.values(examples) for gate in self.gates]
         return self._spread(values[0] if len(values) == 1 else torch.cat(values, 1))
 

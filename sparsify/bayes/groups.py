@@ -21,6 +21,7 @@ class Group(nn.Module):
 
     prior: Prior
     kl_scale: Tensor
+    layers: tuple[Layer, ...] = ()  # whose weights have its noise
 
     def __init__(self, name: str):
         super().__init__()

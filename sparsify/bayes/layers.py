@@ -2,7 +2,7 @@
 
 `weight` *is* the posterior mean, so that a dense checkpoint loads; `log_var` is one more parameter of the layer, which stays what it
 is, of its own class. In training a hook adds the noise of the weights to what the layer computed, drawn afresh for every example and
-output place: local reparameterisation (arXiv:1506.02557 sec. 2.3). In evaluation nothing is added."""
+output place: local reparameterisation (arXiv:1506.02557 sec. 2.3). In evaluation nothing is added, but within `sampling`."""
 
 from typing import Any, TypeAlias, cast
 
@@ -21,6 +21,7 @@ _KINDS: tuple[type[Layer], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
 
 # Of a neuron's mean square weight: one of zeros would start with no noise at all and could never be told from a certain one.
 INITIAL_SIGNAL_FLOOR = 1e-8
+SAMPLING = "sparsify_sampling"  # an attribute of what draws in evaluation too, while it does
 
 
 def as_layer(module: nn.Module) -> Layer | None:
@@ -60,11 +61,17 @@ def end_noise(module: nn.Module) -> None:
     for key in [key for key, hook in module._forward_hooks.items() if hook is add_noise]:
         del module._forward_hooks[key], module._forward_hooks_with_kwargs[key]
         del module.log_var
+        vars(module).pop(SAMPLING, None)
+
+
+def draws(module: nn.Module) -> bool:
+    """Whether its noise is drawn: in training, and within `sampling`."""
+    return module.training or SAMPLING in vars(module)
 
 
 def add_noise(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], mean: Tensor) -> Tensor:
     """A forward hook.  mean, the layer's output, as it comes: (N, *, O) or (N, O, *) -> the same"""
-    if not layer.training:
+    if not draws(layer):
         return mean
     variance = output_variance(layer, args[0] if args else kwargs["input"], mean).to(mean.dtype)
     if kernels.on_gpu(mean):

@@ -174,13 +174,18 @@ def hold_zeros(model: nn.Module) -> Callable[[], None]:
 
 
 @torch.no_grad()
-def drawn_anew(model: nn.Module) -> nn.Module:
-    """A copy of `model` with fresh weights where it has any; those that are zero stay so.
+def drawn_anew(model: nn.Module, made: nn.Module | None = None) -> nn.Module:
+    """A copy of `model` with fresh weights; those that are zero stay so.
 
+    made: the same network as its class makes it: parameters of modules that have no reset_parameters are taken from it, if it is given.
     The weights of a layer with zeros are drawn larger, so that its outputs start as large as those of a full one."""
     fresh = copy.deepcopy(model)
-    for layer in fresh.modules():
-        if callable(reset := getattr(layer, "reset_parameters", None)):
+    for path, layer in fresh.named_modules():
+        if not callable(reset := getattr(layer, "reset_parameters", None)):
+            for name, parameter in layer.named_parameters(path, recurse=False):
+                if made is not None:
+                    parameter.copy_(made.get_parameter(name))
+        else:
             weight = getattr(layer, "weight", None)
             held = weight != 0 if isinstance(weight, Tensor) and weight.ndim > 1 else None
             reset()

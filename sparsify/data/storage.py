@@ -1,49 +1,124 @@
-"""The data set as one file of tensors, split into train, validation and test; on the device it is one tensor a split."""
+"""The data set as a folder, which the stages share.
 
+inputs.npy      (N, ...) uint8 or float32: all examples, as they came
+labels.npy      (N,) int64
+train.npy validation.npy test.npy   (n,) int64: the rows of each part, in its order
+about.json      the names of the classes, and the scaling"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
-from sparsify import artifacts
-from sparsify.data.named import Raw
-from sparsify.data.splits import Dataset, Split
-from sparsify.settings import InputError
+from sparsify.artifacts import FileError, write_bytes
+from sparsify.data import memory
+from sparsify.data.mapped import Mapped
+from sparsify.data.splits import Dataset, Scaling, Split
 
 PARTS = ("train", "validation", "test")
+INPUTS, LABELS, ABOUT = "inputs.npy", "labels.npy", "about.json"
+CHUNK_BYTES = 1 << 24  # that are read or copied at a time
 
 
-def save(path: Path, train: Raw, test: Raw, n_validation: int, seed: int) -> None:
-    """Splits `n_validation` images off `train` at random and writes everything as uint8.
-
-    Colour images are normalised a channel to mean 0 and deviation 1. Grey ones are only scaled: their background stays
-    exactly zero, so that a pixel that is always dark carries nothing and can leave the network. Raises InputError."""
-    n = len(train.images)
-    if not 1 <= n_validation < n:
-        raise InputError(f"data.validation is {n_validation}; it has to be from 1 to {n - 1}, as there are {n} images to train on")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    held, kept = order[:n_validation], order[n_validation:]
-    parts = {"train": (train.images[kept], train.labels[kept]),
-             "validation": (train.images[held], train.labels[held]),
-             "test": (test.images, test.labels)}
-    pixels = parts["train"][0].transpose(0, 1).flatten(1).double() / 255  # (C, N * H * W)
-    grey = len(pixels) == 1
-    mean = torch.zeros(1, dtype=torch.float64) if grey else pixels.mean(1)
-    std = (pixels - mean[:, None]).square().mean(1).sqrt()
-    if not std.all():
-        raise InputError("the training images have a channel that is the same everywhere; there is nothing to learn from it")
-    content = {"mean": mean.float(), "std": std.float(), "n_classes": int(train.labels.max()) + 1}
-    for part, (images, labels) in parts.items():
-        content[f"{part}_images"], content[f"{part}_labels"] = images.contiguous(), labels.contiguous()
-    artifacts.write_tensors(path, content)
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write in, which takes the place of `path` at the end, and is gone if anything goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())  # else a power cut can leave the new name without its content
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    finally:
+        for folder in (temporary, old):
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            else:
+                folder.unlink(missing_ok=True)
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> Dataset:
-    """What `save` wrote, normalised, on `device`. Raises FileError."""
-    content = artifacts.read_tensors(path)
-    needed = ["mean", "std", "n_classes", *(f"{part}_{kind}" for part in PARTS for kind in ("images", "labels"))]
-    if missing := [name for name in needed if name not in content]:
-        raise artifacts.FileError(f"{path} is not a data set: it lacks {', '.join(missing)}")
-    mean, std = (content[key].to(device).reshape(1, -1, 1, 1) for key in ("mean", "std"))
-    splits = {part: Split((content[f"{part}_images"].to(device).float() / 255 - mean) / std, content[f"{part}_labels"].to(device))
-              for part in PARTS}
-    return Dataset(**splits, n_classes=content["n_classes"])
+def write_about(folder: Path, classes: tuple[str, ...], scaling: Scaling) -> None:
+    """Numbers as JSON keeps them: every digit."""
+    about = {"classes": list(classes), "unit": scaling.unit, "mean": scaling.mean.tolist(), "std": scaling.std.tolist()}
+    write_bytes(folder / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
+
+
+def load(path: Path, device: torch.device | str = "cpu", mapped: bool | None = None) -> Dataset:
+    """What `save` wrote, on `device`.
+
+    mapped: whether the inputs stay in their file and are read batch by batch; if not given, where they would fill more than half of
+    the memory that is free, which one line then says. Raises FileError."""
+    about = _about(path)
+    inputs, labels = _array(path / INPUTS, map=True), torch.from_numpy(_array(path / LABELS))
+    rows = {part: torch.from_numpy(_array(path / f"{part}.npy")) for part in PARTS}
+    if len(inputs) != len(labels) or not all(len(each) and int(each.max()) < len(labels) for each in rows.values()):
+        raise FileError(f"{path} is not a data set: its files do not belong together")
+    if mapped is None:
+        mapped = _too_large(sum(map(len, rows.values())) * inputs[:1].nbytes, device)
+    scaling = Scaling(torch.tensor(about["mean"]), torch.tensor(about["std"]), about["unit"]).to(device)
+    splits = {part: Split(Mapped(path / INPUTS, each) if mapped else _taken(inputs, each, device), labels[each].to(device), scaling)
+              for part, each in rows.items()}
+    return Dataset(**splits, classes=tuple(about["classes"]))
+
+
+def chunks(rows: Tensor, bytes_each: int) -> tuple[Tensor, ...]:
+    """`rows` in pieces of about CHUNK_BYTES."""
+    return rows.split(max(1, CHUNK_BYTES // max(1, bytes_each)))
+
+
+def _taken(inputs: Any, rows: Tensor, device: torch.device | str) -> Tensor:
+    """Piece by piece: memory takes them once."""
+    taken = torch.empty(len(rows), *inputs.shape[1:], dtype=getattr(torch, str(inputs.dtype)), device=device)
+    start = 0
+    for chunk in chunks(rows, inputs[:1].nbytes):
+        taken[start:start + len(chunk)] = torch.from_numpy(np.asarray(inputs[chunk.numpy()]))
+        start += len(chunk)
+    return taken
+
+
+def _too_large(size: int, device: torch.device | str) -> bool:
+    free = memory.free(device)
+    if size <= free // 2:
+        return False
+    if memory.first():
+        captured = "; training steps are not captured as CUDA graphs" if torch.device(device).type == "cuda" else ""
+        tqdm.write(f"The data set has {size / 1e9:.3g} GB, more than half of the {free / 1e9:.3g} GB that are free: it stays on the disk "
+                   f"and is read batch by batch{captured}.", file=sys.stderr)
+    return True
+
+
+def _about(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise FileError(f"{path} does not exist")
+    try:
+        about = json.loads((path / ABOUT).read_text())
+        missing = [key for key in ("classes", "unit", "mean", "std") if key not in about]
+    except (OSError, ValueError, TypeError) as error:
+        raise FileError(f"{path} is not a data set: {ABOUT} cannot be read ({type(error).__name__})") from None
+    if missing:
+        raise FileError(f"{path} is not a data set: {ABOUT} lacks {', '.join(missing)}")
+    return about
+
+
+def _array(path: Path, map: bool = False) -> Any:
+    try:
+        return np.load(path, mmap_mode="r" if map else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise FileError(f"{path.parent} is not a data set: it lacks {path.name}") from None
+    except (OSError, ValueError, EOFError) as error:  # cut short, no .npy, objects inside
+        raise FileError(f"{path} cannot be read ({' '.join(str(error).split())[:100]})") from None
+

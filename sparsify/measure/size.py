@@ -27,17 +27,28 @@ class Size:
 def size(network: nn.Module, structure: Structure, example: Example) -> Size:
     """structure: of the full-size network that this one is, or was cut from. example: what it is called with, one or more examples."""
     state = network.state_dict()
-    weights = {layer_of(name): state[name] for name in structure.uses if name in state}
-    slots = {stream.writers[0].tensor: stream.writers[0].dim for stream in structure.shrinkable().values() if stream.writers}
     read = [state[slot.tensor].shape[slot.dim] for stream in structure.streams.values() if not stream.writers for slot in stream.readers]
     return Size(
-        weights={name: weight.numel() for name, weight in weights.items()},
-        nonzeros={name: int(weight.count_nonzero()) for name, weight in weights.items()},
-        hidden={layer_of(name): state[name].shape[dim] for name, dim in slots.items()},
+        weights={layer_of(name): state[name].numel() for name in structure.uses if name in state},
+        nonzeros=nonzeros(network, structure),
+        hidden=hidden(network, structure),
         inputs=max(read, default=_features(example)),
         macs=macs(network, example),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         bytes=sum(tensor.numel() * tensor.element_size() for tensor in [*network.parameters(), *network.buffers()]))
+
+
+def nonzeros(network: nn.Module, structure: Structure) -> dict[str, int]:
+    """By layer, its weights that are not zero; arguments as of `size`."""
+    state = network.state_dict()
+    return {layer_of(name): int(state[name].count_nonzero()) for name in structure.uses if name in state}
+
+
+def hidden(network: nn.Module, structure: Structure) -> dict[str, int]:
+    """By the layer that first writes them, the units of all that can shrink; arguments as of `size`."""
+    state = network.state_dict()
+    slots = {stream.writers[0].tensor: stream.writers[0].dim for stream in structure.shrinkable().values() if stream.writers}
+    return {layer_of(name): state[name].shape[dim] for name, dim in slots.items()}
 
 
 def layer_of(tensor: str) -> str:
@@ -62,15 +73,19 @@ def total(counts: Mapping[str, int]) -> int:
     return sum(counts.values())
 
 
+def removed_percent(before: int, after: int) -> float:
+    return 100 * (1 - after / before) if before else 0.0
+
+
 def reduction(before: Size, after: Size) -> dict[str, float | dict[str, float]]:
     """What is left, and what has gone: counts, shares in percent, compression as a ratio to what there was."""
-    hidden, weights = total(before.hidden), total(before.weights)
+    units, weights = total(before.hidden), total(before.weights)
     return {
         "hidden_left": total(after.hidden),
-        "hidden_total": hidden,
-        "hidden_removed_percent": 100 * (1 - total(after.hidden) / hidden) if hidden else 0.0,
+        "hidden_total": units,
+        "hidden_removed_percent": removed_percent(units, total(after.hidden)),
         "inputs_left": after.inputs,
-        "inputs_removed_percent": 100 * (1 - after.inputs / before.inputs),
+        "inputs_removed_percent": removed_percent(before.inputs, after.inputs),
         "weights_left": total(after.weights),
         "weights_total": weights,
         "nonzeros_left": total(after.nonzeros),

@@ -5,6 +5,7 @@
     vgg16           13 convolutions 3x3 with BatchNorm (arXiv:1409.1556 D), one hidden layer of 512
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def scaled(units: int, width: float) -> int:
 
 def mlp(input_shape: Sequence[int], widths: Sequence[int], n_classes: int) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    features = input_shape[0] * input_shape[1] * input_shape[2]
+    features = math.prod(input_shape)
     for number, units in enumerate(widths, 1):
         layers[f"fc{number}"] = nn.Linear(features, units)
         layers[f"relu{number}"] = nn.ReLU()

@@ -164,16 +164,16 @@ def test_retraining_the_small_network_equals_retraining_with_the_masks_held(netw
     settings = train_settings(batch_size=8, optimizer=optimizer, lr=3e-3, weight_decay=0.1, input_noise=0.3)
     train = Split(images(name, 40), torch.arange(40) % 10)
     with torch.no_grad():
-        start = masked(train.images)
+        start = masked(train[:])
     for net in (masked, small):
         torch.manual_seed(3)
         fit(net, train, cross_entropy(net, settings), settings, dict, "test", masks.hold_zeros(net), total_steps=12)
     with torch.no_grad():
-        logits = masked.eval()(train.images)
+        logits = masked.eval()(train[:])
         moved = (logits - start).abs().max()
-        assert (small.eval()(train.images) - logits).abs().max() < 1e-6 * moved
+        assert (small.eval()(train[:]) - logits).abs().max() < 1e-6 * moved
         cut, _ = remove(masked, images(name), kept, structure=structure)
-        assert (cut(train.images) - logits).abs().max() < 1e-9 * moved  # what was silent still is
+        assert (cut(train[:]) - logits).abs().max() < 1e-9 * moved  # what was silent still is
 
 
 def test_zeros_among_the_weights_stay_through_retraining(network, structures, train_settings):

@@ -49,7 +49,7 @@ def test_files_are_worth_what_the_metrics_say(capfd):
             if kind != "int8":
                 assert figures["accuracy"] == pytest.approx(expected["accuracy"]) and figures["largest_gap"] < export.TOLERANCE
         session = files.OnnxRuntime(runtime.exported(name, "int8"), 1)
-        right = (session(test.images).argmax(1) == test.labels).double().mean().item()
+        right = (session(test[:]).argmax(1) == test.labels).double().mean().item()
         assert 100 * right == pytest.approx(report[name]["int8"]["accuracy"])
 
 
@@ -57,10 +57,10 @@ def test_a_file_with_the_normalisation_inside_takes_the_images_as_they_are_store
     pytest.importorskip("onnxruntime")
     run("export.normalise=true")
     test = data.load(runtime.DATASET).test
-    stored = torch.load(runtime.DATASET)["test_images"]
+    stored = test.inputs
     assert stored.dtype == torch.uint8
     with torch.inference_mode():
-        expected = store.load(runtime.COMPACT)(test.images)
+        expected = store.load(runtime.COMPACT)(test[:])
     for found in (files.OnnxRuntime(runtime.exported("compact", "onnx"), 1)(stored),
                   files.run_pt2(runtime.exported("compact", "pt2").read_bytes())(stored)):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

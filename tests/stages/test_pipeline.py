@@ -19,7 +19,7 @@ from sparsify import data
 from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot"]
 
 
 class Clone(NamedTuple):
@@ -87,9 +87,9 @@ def stages_run(said: str) -> list[str]:
 
 
 def accuracy(clone, model: str) -> float:
-    test = data.load(clone.root / "data" / "dataset.pt").test
+    test = data.load(clone.root / "data" / "dataset").test
     with torch.no_grad():
-        answers = store.load(clone.root / "models" / f"{model}.safetensors")(test.images).argmax(1)
+        answers = store.load(clone.root / "models" / f"{model}.safetensors")(test[:]).argmax(1)
     return 100 * (answers == test.labels).double().mean().item()
 
 
@@ -109,9 +109,9 @@ def test_other_prior_reuses_the_data_the_baseline_and_the_sweep(mixed):
 def test_every_artifact_is_there_and_locked(clone, mixed):
     lock = yaml.safe_load((clone.root / "dvc.lock").read_text())["stages"]
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
-    assert {"data/dataset.pt", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/sweep.json",
-            "plots/latency.csv", "plots/latency.png",
-            "models/export", "plots/sweep.csv", "plots/sweep_mean.csv", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
+    assert {"data/dataset", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/uncertainty.json",
+            "plots/rejection.csv", "plots/rejection.png", "metrics/sweep.json", "plots/sweep.csv", "plots/sweep_mean.csv",
+            "models/export", "plots/latency.csv", "plots/latency.png", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 

@@ -18,7 +18,7 @@ def test_the_teacher_is_asked_where_it_has_a_share(train_settings, share):
         asked.append(batch.indices)
         return torch.zeros(len(batch.labels), 3)
     settings = Finetune(distill=share, temperature=2.0, train=train_settings())
-    small, dataset = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), Dataset(split, split, split, n_classes=3)
+    small, dataset = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), Dataset(split, split, split, classes=("a", "b", "c"))
     curve = recover(small, teacher, dataset, settings, settings.train, 1, "test")
     assert bool(asked) == ("distillation" in curve[-1]) == (share > 0)
     assert curve[-1]["nll"] < curve[0]["nll"]

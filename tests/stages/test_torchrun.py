@@ -38,7 +38,7 @@ def workspace(tmp_path_factory):
             f"bayesian.train.epochs={EPOCHS}")
     torch.manual_seed(0)
     train, test = (Raw(torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8), torch.arange(n) % 10) for n in (2000, 100))
-    data.save(folder / "data" / "dataset.pt", train, test, 100, seed=0)
+    data.save(folder / "data" / "dataset", train, test, 100, seed=0)
     return folder
 
 
@@ -103,7 +103,7 @@ def test_an_error_of_all_is_said_once(workspace, tmp_path):
     compose(tmp_path / "params.yaml", "recipe=smoke")
     status, [line] = ended(start(tmp_path, "stages.train_baseline"))
     assert status == 1
-    assert line.startswith("error: data/dataset.pt does not exist; ")
+    assert line.startswith("error: data/dataset does not exist; ")
 
 
 def test_a_stage_for_one_process_says_so():

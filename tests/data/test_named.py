@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from torchvision import datasets as tv
 
+from sparsify import data
 from sparsify.data import named as sources
 from sparsify.settings import InputError
 
@@ -53,10 +54,12 @@ def write_folders(folder: Path, channels: int = 1, n: int = 3) -> dict[str, list
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_folders_come_back_pixel_by_pixel(channels, tmp_path, network):
     written = write_folders(tmp_path / "cifar10", channels)
-    for part, raw in zip(("train", "test"), sources.fetch("cifar10", tmp_path, seed=0), strict=True):
-        expected = np.stack(written[part]).reshape(6, 8, 9, channels).transpose(0, 3, 1, 2)
-        np.testing.assert_array_equal(raw.images.numpy(), expected)
-        assert raw.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    train, test, classes = sources.fetch("cifar10", tmp_path, seed=0)
+    assert classes == ("cat", "dog")
+    for part, found in (("train", train), ("test", test)):
+        images, labels = zip(*(found[number] for number in range(len(found))), strict=True)
+        np.testing.assert_array_equal(np.stack(images), np.stack(written[part]).reshape(6, 8, 9, channels).transpose(0, 3, 1, 2))
+        assert labels == (0, 0, 0, 1, 1, 1)
     assert not network
 
 
@@ -92,14 +95,17 @@ def test_spoilt_image_folder_is_one_error_that_names_the_place(spoil, named, tmp
     write_folders(tmp_path / "mnist")
     spoil(tmp_path / "mnist")
     with pytest.raises(InputError) as caught:
-        sources.fetch("mnist", tmp_path, seed=0)
+        train, test, classes = sources.fetch("mnist", tmp_path, seed=0)
+        data.save(tmp_path / "dataset", train, test, 1, 0, classes)
     assert str(tmp_path / "mnist") in str(caught.value)
     assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist"]
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
 @pytest.mark.parametrize(("folders", "words"), [
-    ([], "is not a directory"), (["other"], "holds no copy of"), (["{}/train", "{}/test"], "has the classes [] in train/")],
+    ([], "is not a directory"), (["other"], "holds no copy of"), (["{}/train", "{}/test"], "train holds no images")],
     ids=["no mirror", "no data set", "no classes"])
 def test_mirror_without_the_data_is_named_and_not_replaced_by_a_download(folders, words, name, tmp_path, network):
     mirror = tmp_path / "mirror"
@@ -137,8 +143,8 @@ def trust(monkeypatch, name: str, files: dict[str, str]) -> None:
 
 
 def test_canonical_files_come_back_pixel_by_pixel(canonical_mnist, tmp_path, network):
-    for raw, (images, labels) in zip(sources.fetch("mnist", tmp_path, seed=0), canonical_mnist.values(), strict=True):
-        np.testing.assert_array_equal(raw.images.numpy(), images[:, None])
+    for raw, (images, labels) in zip(sources.fetch("mnist", tmp_path, seed=0)[:2], canonical_mnist.values(), strict=True):
+        np.testing.assert_array_equal(raw.inputs.numpy(), images[:, None])
         np.testing.assert_array_equal(raw.labels.numpy(), labels)
     assert not network
 
@@ -171,8 +177,8 @@ def test_canonical_cifar10_comes_back_pixel_by_pixel(tmp_path, monkeypatch, netw
                              "test_list": [["test_batch", md5s["test_batch"]]],
                              "meta": tv.CIFAR10.meta | {"md5": md5s["batches.meta"]}}.items():
         monkeypatch.setattr(tv.CIFAR10, attribute, value)
-    for raw, expected in zip(sources.fetch("cifar10", tmp_path, seed=0), images.values(), strict=True):
-        np.testing.assert_array_equal(raw.images.numpy(), expected)
+    for raw, expected in zip(sources.fetch("cifar10", tmp_path, seed=0)[:2], images.values(), strict=True):
+        np.testing.assert_array_equal(raw.inputs.numpy(), expected)
         assert raw.labels.tolist() == list(range(len(expected)))
     assert not network
 
@@ -198,7 +204,7 @@ def test_checksums_are_those_of_torchvision():
 
 @pytest.mark.skipif(not MIRROR, reason="SPARSIFY_MIRROR names no directory")
 def test_real_mnist_has_its_published_size_and_mean(network):
-    train, test = sources.fetch("mnist", Path(MIRROR), seed=0)
-    assert (len(train.images), len(test.images)) == (60_000, 10_000)
-    assert train.images.double().mean().item() / 255 == pytest.approx(0.1307, abs=5e-5)
+    train, test, _ = sources.fetch("mnist", Path(MIRROR), seed=0)
+    assert (len(train.inputs), len(test.inputs)) == (60_000, 10_000)
+    assert train.inputs.double().mean().item() / 255 == pytest.approx(0.1307, abs=5e-5)
     assert not network

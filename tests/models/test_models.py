@@ -10,7 +10,8 @@ from sparsify import models
 from sparsify.models import Architecture
 from sparsify.settings import InputError
 
-SHAPES = {"lenet-300-100": (1, 28, 28), "mlp": (1, 28, 28), "lenet5": (1, 28, 28), "vgg16": (3, 32, 32)}
+CHAINS = {"lenet-300-100": (1, 28, 28), "mlp": (1, 28, 28), "lenet5": (1, 28, 28), "vgg16": (3, 32, 32)}
+SHAPES = CHAINS | {"resnet20": (3, 32, 32), "resnet56": (3, 32, 32), "vit": (1, 28, 28)}
 every_model = pytest.mark.parametrize("name", models.NAMES)
 
 
@@ -35,12 +36,34 @@ def test_vgg16_has_4224_channels_and_15_million_parameters():
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == 15.0
 
 
-@every_model
+@pytest.mark.parametrize("name", CHAINS)
 def test_width_scales_hidden_layers_alone(name):
     full, half, least = (weights(models.build(name, SHAPES[name], 7, width)) for width in (1.0, 0.5, 1e-6))
     *hidden, logits = ((len(wide), len(narrow)) for wide, narrow in zip(full, half, strict=True))
     assert all(narrow * 2 == wide for wide, narrow in hidden) and logits == (7, 7)
     assert all(len(weight) == 1 for weight in least[:-1])
+
+
+@pytest.mark.parametrize("name", models.MLP_WIDTHS)
+def test_a_row_of_a_table_is_read_as_it_is(name):
+    assert weights(models.build(name, (13,), 3))[0].shape[1] == 13
+    assert models.build(name, (13,), 3)(torch.randn(4, 13)).shape == (4, 3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "Resnet18", "vit_b_16", "net.py", "net.py:", "a b:c", ""])
+def test_a_name_that_means_nothing_is_answered_with_what_may_have_been_meant(name):
+    with pytest.raises(InputError) as caught:
+        Architecture(name, (3, 32, 32), 10)
+    said = str(caught.value)
+    assert "\n" not in said and "torchvision:NAME, or package.module:function" in said
+    meant = {"resnet18": "torchvision:resnet18", "Resnet18": "torchvision:resnet18", "vit_b_16": "torchvision:vit_b_16"}.get(name, "")
+    assert f"close to it: {meant}" in said if meant else True
+
+
+@pytest.mark.parametrize(("name", "known"), [("mlp", True), ("torchvision:resnet18", True), ("json:loads", False),
+                                             ("torchvision.models:resnet18", False)])
+def test_what_is_known_runs_no_code_that_a_name_chooses(name, known):
+    assert Architecture(name, (3, 32, 32), 10).known == known
 
 
 @every_model
@@ -65,7 +88,9 @@ def test_an_architecture_that_went_through_a_file_builds_the_same_network(hostil
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (("lenet", (1, 28, 28), 10), "model.name is 'lenet'; choose one of lenet-300-100, mlp, lenet5, vgg16"),
+    (("lenet", (1, 28, 28), 10), "model.name is 'lenet'; it has to be one of lenet-300-100, mlp, lenet5, vgg16, .*; close to it: .*lenet5"),
+    (("vgg16", (30,), 10), r"model.name vgg16 takes images, .*; the data has examples of shape \(30,\); choose one of lenet-300-100, mlp"),
+    (("vit", (3, 30, 32), 10), "model.name vit cuts images into patches of 4x4; the data has 30x32"),
     (("lenet5", (3, 32, 32), 10), "model.name lenet5 needs images of 28x28; the data has 32x32"),
     (("vgg16", (1, 28, 28), 10), "model.name vgg16 needs images of 32x32; the data has 28x28")])
 def test_what_cannot_be_built_is_an_input_error(arguments, words):
