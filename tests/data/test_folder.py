@@ -84,8 +84,9 @@ def test_size_and_channels_are_torchvisions_transforms(channels, tmp_path):
         for number, image in enumerate(images):
             write(tmp_path / "top" / name / f"{number}.png", image)
     dataset = save(tmp_path / "top", tmp_path / "d", size=16, channels=channels)
-    transform = v2.Compose([v2.Resize(16, antialias=True), v2.CenterCrop(16), v2.PILToTensor()])
-    expected = torch.stack([transform(image.convert("L" if channels == 1 else "RGB")) for image in images])
+    transform = v2.Compose([v2.Resize(16, antialias=True), v2.CenterCrop(16), v2.Grayscale(1) if channels == 1 else v2.RGB(),
+                            v2.PILToTensor()])
+    expected = torch.stack([transform(image) for image in images])
     assert dataset.input_shape == (channels, 16, 16)
     assert torch.equal(pixels(tmp_path / "d"), expected.repeat(2, 1, 1, 1))
 
