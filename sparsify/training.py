@@ -61,13 +61,14 @@ LossFunction = Callable[[Batch], Terms]
 def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
         label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
         lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None, save_every_seconds: float = 60.0,
-        captured: bool = True) -> list[dict[str, float]]:
+        captured: bool = True, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     lr_factors: as `make_optimizer` takes them.
     state: a file that keeps the state of the last epoch, written no more often than `save_every_seconds` and whenever training ends;
         if it is there at the start, training goes on from it. Whoever keeps what was trained deletes it after that.
+    also: what else the state has to keep, by name: modules that `after_step` changes.
     captured: on a CUDA device, whether steps are replayed as a graph; what Python does in `loss`, `model` and `after_step` is then done
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
@@ -105,7 +106,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
 
     recorder = capture.recorder_for(device) if captured and not train.mapped else None
     take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule, train)
-    with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule}, save_every_seconds) as keeper:
+    with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule, **also}, save_every_seconds) as keeper:
         curve = keeper.load()
         distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
         epochs = range(math.ceil(total_steps / steps))

@@ -1,11 +1,13 @@
 """params.yaml from conf/, as `dvc exp run -S OVERRIDE` composes it, for a machine without DVC: config.yaml, a recipe, KEY=VALUE.
 
-A recipe may name others as its `defaults`, which are laid under it, and a value ${oc.env:NAME,DEFAULT} is that of an environment variable.
+A recipe may name others as its `defaults`, which are laid under it, and a value ${oc.env:NAME,DEFAULT} is that of an environment variable,
+${KEY} that of another key.
 What DVC's Hydra can do besides (groups, sweeps over values) no file of conf/ uses."""
 
 import os
 import re
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def composed(*overrides: str, conf: Path = Path("conf")) -> dict[str, Any]:
             for section in reversed(sections):
                 value = {section: value}
             _lay_over(params, value, f"-S {key}={text}")
-    return _resolved(params)
+    return _resolved(params, params)
 
 
 def written(params: Mapping[str, Any]) -> str:
@@ -59,11 +61,13 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any], where: str, secti
             below[key] = value
 
 
-def _resolved(value: Any) -> Any:
+def _resolved(value: Any, params: Mapping[str, Any]) -> Any:
     if isinstance(value, dict):
-        return {key: _resolved(item) for key, item in value.items()}
+        return {key: _resolved(item, params) for key, item in value.items()}
     if not isinstance(value, str):
         return value
+    if other := re.fullmatch(r"\$\{([\w.]+)\}", value):
+        return _resolved(reduce(lambda section, key: section[key], other[1].split("."), params), params)
     return re.sub(r"\$\{oc\.env:(\w+),([^}]*)\}", lambda found: os.environ.get(found[1], found[2]), value)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import yaml
 
 from sparsify import data, models
-from sparsify.bayes.priors import PriorSettings
+from sparsify.bayes.priors import PriorSettings, Target
 from sparsify.compress.magnitude import SCOPES
 from sparsify.data import folder
 from sparsify.settings import (
@@ -73,6 +73,7 @@ class Bayesian(Settings):
 class Prune(Settings):
     threshold: float | None  # of log alpha; empty: chosen on validation
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
+    target: Target  # what the cut leaves at most, in place of max_accuracy_drop
     inputs: bool  # input pixels may leave the network too
 
 

@@ -1,18 +1,20 @@
 """Removal: masks from the posterior, dead units physically taken out, and fine-tuning of the small network that is left."""
 
 import time
+from collections.abc import Callable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.convert import bake, log_alphas
+from sparsify.bayes.priors import Target
 from sparsify.compaction import relevant
 from sparsify.compress import store
 from sparsify.compress.masks import mask
 from sparsify.compress.remove import draft, remove
-from sparsify.compress.threshold import candidates, finer, scan, within_budget
+from sparsify.compress.threshold import candidates, finer, largest_within, scan, within_budget
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
-from sparsify.measure.size import Size, hidden, nonzeros, reduction, removed_percent, size, total
+from sparsify.measure.size import Size, counted, hidden, nonzeros, reduction, removed_percent, size, total
 from sparsify.structure import analyse
 from sparsify.training import answers
 from stages import inputs as inputs_of
@@ -47,7 +49,9 @@ def prune(params: Params) -> None:
     thresholds = candidates(irrelevance, SCAN_POINTS)
     rows = scan(cut_at, thresholds, measure)
     threshold = params.prune.threshold
-    if threshold is None:
+    if threshold is None and params.prune.target.given():
+        threshold = _exactly(params.prune.target, irrelevance, lambda at: size(cut_at(at), structure, example), before)
+    elif threshold is None:
         least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
         chosen = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)
         rows += scan(cut_at, finer(irrelevance, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
@@ -82,6 +86,13 @@ def prune(params: Params) -> None:
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
+
+
+def _exactly(target: Target, irrelevance: Mapping[str, Tensor], left: Callable[[float], Size], before: Size) -> float:
+    """The threshold that leaves the most of those that leave no more than the target."""
+    (by, value), = target.given().items()
+    most = value * counted(before, by) if value < 1 else value
+    return largest_within(irrelevance, lambda threshold: counted(left(threshold), by), most, by)
 
 
 def _units(before: Size, after: Size) -> list[dict[str, str | int]]:

@@ -1,5 +1,6 @@
 """The KL of a whole network, and the negative evidence lower bound, scaled here and nowhere else."""
 
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 
@@ -25,16 +26,19 @@ def _kl(groups: list[Group]) -> Tensor:
     return reduce(add, [joint_kl(gates), *others] if gates else others)
 
 
-def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: float, warmup_epochs: float) -> LossFunction:
+def negative_elbo(model: nn.Module, data_loss: LossFunction, n_data: int, beta: float | Callable[[], Tensor],
+                  warmup_epochs: float) -> LossFunction:
     """A loss with the terms of `data_loss`, which asks `model`, and kl, in nats per example.
 
+    beta: a number, or what says at each step which () it is
     Over the first `warmup_epochs` the KL grows from nothing to `beta`. With cross-entropy for `data_loss` this is the ELBO of the
     labels; with distillation the labels give way to a teacher's answers, and it is a bound no more."""
     groups = groups_of(model)
 
     def loss(batch: Batch) -> Terms:
         data_terms = data_loss(batch)
-        return data_terms | {"kl": _warmth(batch.epochs_done, warmup_epochs) * beta * _kl(groups) / n_data}
+        weight = beta() if callable(beta) else beta
+        return data_terms | {"kl": _warmth(batch.epochs_done, warmup_epochs) * weight * _kl(groups) / n_data}
     return loss
 
 

@@ -5,7 +5,7 @@ kernels are flattened). The last axis may hold anything for the priors that trea
 A new prior is one class here and one entry in KINDS."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.bayes import fused, kernels, kl, kl_kernels
-from sparsify.settings import NonNegative, Positive, Settings, one_of
+from sparsify.settings import InputError, NonNegative, Positive, Settings, one_of
 
 INDICATORS = ("weight", "neuron")
 KL_WEIGHTS = ("units", "weights", "macs")
@@ -177,6 +177,25 @@ KINDS = {"log_uniform": LogUniform, "gaussian": RowGaussian, "mixture": RowMixtu
 
 
 @dataclass(frozen=True)
+class Target(Settings):
+    """What may be left: of one of these a share of the whole, below 1, or a count; None for the others."""
+
+    units: Positive | None = None
+    weights: Positive | None = None  # of linear and convolutional layers, once what has died is removed
+    nonzeros: Positive | None = None  # of those, single ones
+    macs: Positive | None = None  # multiply-accumulates of one example with weights
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.given()) > 1:
+            raise InputError(f"a target is one size; {' and '.join(self.given())} came")
+
+    def given(self) -> dict[str, float]:
+        """The one that is set, by name; nothing if none is."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+
+@dataclass(frozen=True)
 class PriorSettings(Settings):
     kind: Annotated[str, one_of(KINDS)]
     beta: NonNegative = 1.0  # weight of the KL in the objective; 1 is the ELBO
@@ -184,3 +203,4 @@ class PriorSettings(Settings):
     initial_alpha: Positive = 0.01  # noise over signal at the start
     indicator: Annotated[str, one_of(INDICATORS)] = "weight"  # mixture alone
     variance_floor: Positive = 1e-6  # mixture alone
+    target: Target = Target()  # what may be left; if it says so, beta follows from it (target.py)

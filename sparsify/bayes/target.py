@@ -6,38 +6,18 @@ log beta moves by the distance from that line: dual ascent in the logarithm, doc
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
 from sparsify.bayes.groups import Group, Weights, groups_of, not_bayesian
-from sparsify.settings import InputError, Positive, Settings
+from sparsify.settings import InputError
 from sparsify.structure import Structure
 
 FALL = 0.6  # share of the training in which the expected size falls to the target
 GAIN = 40.0  # how far log beta moves in all, were the expected size e times too large throughout
 SOFTNESS = 0.5  # of the count: the width in log alpha over which a unit leaves
 LOG_BETAS = (math.log(1e-5), math.log(1e5))
-
-
-@dataclass(frozen=True)
-class Target(Settings):
-    """What may be left: of one of these a share of the whole, below 1, or a count; None for the others."""
-
-    units: Positive | None = None
-    weights: Positive | None = None  # of linear and convolutional layers, once what has died is removed
-    nonzeros: Positive | None = None  # of those, single ones
-    macs: Positive | None = None  # multiply-accumulates of one example with weights
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.given()) > 1:
-            raise InputError(f"a target is one size; {' and '.join(self.given())} came")
-
-    def given(self) -> dict[str, float]:
-        """The one that is set, by name; nothing if none is."""
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
 
 class ExpectedSize:
@@ -117,6 +97,10 @@ class Pressure(nn.Module):
     def beta(self) -> Tensor:
         """-> ()"""
         return self.log_beta.exp()
+
+    def report(self) -> dict[str, float]:
+        """For a curve: beta, and the expected size as a share of the whole in percent."""
+        return {"beta": self.beta().item(), "expected_size_percent": 100 * (self._expected() / self._expected.whole).item()}
 
     @torch.no_grad()
     def step(self) -> None:

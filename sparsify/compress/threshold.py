@@ -2,6 +2,7 @@
 
 Scores say how irrelevant a unit or a weight is; what is above a threshold goes."""
 
+import bisect
 from collections.abc import Callable, Mapping
 
 import torch
@@ -39,6 +40,29 @@ def scan(cut_at: Callable[[float], nn.Module], thresholds: list[float], measure:
     if not rows:
         raise InputError("every threshold would empty a layer: the network has collapsed; lower prior.beta")
     return rows
+
+
+def largest_within(scores: Mapping[str, Tensor], left: Callable[[float], float], most: float, what: str) -> float:
+    """The highest threshold that leaves no more than `most`. left: how much a threshold leaves, growing with it
+
+    Raises InputError where every threshold that leaves something of each layer leaves more."""
+    values = torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique().tolist()  # sorted
+
+    def fits(number: int) -> bool:
+        try:
+            return left(values[number]) <= most
+        except EmptyLayer:
+            return True
+
+    place = bisect.bisect_left(range(len(values)), True, key=lambda number: not fits(number)) - 1
+    try:
+        if place >= 0 and left(values[place]) <= most:
+            return values[place]
+    except EmptyLayer:
+        pass
+    least = left(values[min(place + 1, len(values) - 1)])
+    raise InputError(f"the target is {most:,.0f} {what}; no threshold that leaves something of each layer leaves fewer than {least:,.0f}: "
+                     "set a larger target, or train with a stronger prior")
 
 
 def within_budget(rows: list[Row], removed: str, accuracy: str, least: float) -> Row:

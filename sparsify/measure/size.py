@@ -69,6 +69,11 @@ def macs(network: nn.Module, example: Example) -> int:
     return counter.get_total_flops() // (2 * n)
 
 
+def counted(size: Size, by: str) -> int:
+    """by: units, weights, nonzeros, macs"""
+    return size.macs if by == "macs" else total({"units": size.hidden, "weights": size.weights, "nonzeros": size.nonzeros}[by])
+
+
 def total(counts: Mapping[str, int]) -> int:
     return sum(counts.values())
 

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 from sparsify.bayes.convert import bayesianize, log_alphas
 from sparsify.bayes.groups import groups_of
 from sparsify.bayes.objective import kl, update_priors
-from sparsify.bayes.priors import KINDS
-from sparsify.bayes.target import ExpectedSize, Pressure, Target
+from sparsify.bayes.priors import KINDS, Target
+from sparsify.bayes.target import ExpectedSize, Pressure
 from sparsify.compaction import compact
 from sparsify.measure.size import size, total
 from sparsify.settings import InputError
