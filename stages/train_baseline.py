@@ -44,7 +44,7 @@ def _made(params: Params, architecture: Architecture) -> nn.Module:
     if params.model.weights is not None:
         fresh = weights.load(network, Path(params.model.weights), architecture.n_classes)
         if fresh and distributed.first():
-            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {architecture.n_classes} of the data")
+            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {architecture.n_classes} here")
     return network.to(runtime.device())
 
 

@@ -104,7 +104,7 @@ def test_weights_of_other_classes_keep_all_but_the_last_layer(capsys):
     torch.save(Architecture("resnet20", (3, 8, 8), 10, 0.25).build().state_dict(), "trained.pt")
     prepare("resnet20", (3, 8, 8), "model.width=0.25", "model.weights=trained.pt", "model.path=trained.pt", "baseline.epochs=0")
     runtime.main(train_baseline.train_baseline)
-    assert "trained.pt is of other classes: fc.weight, fc.bias are drawn anew for the 3 of the data" in capsys.readouterr().out
+    assert "trained.pt is of other classes: fc.weight, fc.bias are drawn anew for the 3 here" in capsys.readouterr().out
 
 
 def test_weights_that_no_one_watches_are_refused():
