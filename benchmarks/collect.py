@@ -43,8 +43,10 @@ STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
+         "export": {"normalise": False, "calibration": 256},
+         "benchmark": {"engines": ["eager"], "max_accuracy_drop": 0.5},
          "uncertainty": {"samples": 20}}
-UNRELATED = ("seed", "benchmark", "sweep", "controls", "uncertainty")  # sections that do not decide a row's figures, or have a column
+UNRELATED = ("seed", "export", "benchmark", "sweep", "controls", "uncertainty")  # they decide no figure of a row, or have a column
 
 
 def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], changed: str, commit: str) -> Iterator[dict[str, Any]]:
@@ -77,6 +79,8 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
     """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay decides nothing."""
     whole = {**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}}
+    if not isinstance(whole["benchmark"]["threads"], list):  # a number, once
+        whole["benchmark"]["threads"] = [whole["benchmark"]["threads"]]
     if whole["data"]["name"] in NAMES:
         whole["data"]["path"] = LATER["data"]["path"]
     return whole

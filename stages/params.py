@@ -28,6 +28,7 @@ from sparsify.settings import (
 )
 from sparsify.training import StepSettings, TrainSettings
 
+ENGINES = ("eager", "compile", "onnxruntime", "int8")
 CONTROLS = ("magnitude", "scratch")
 DATA_NAME = Check(f"one of {', '.join((*data.NAMES, folder.NAME))}, or package.module:function",
                   lambda name: name in (*data.NAMES, folder.NAME) or ":" in name)
@@ -88,10 +89,18 @@ class Controls(Settings):
 
 
 @dataclass(frozen=True)
+class Export(Settings):
+    normalise: bool  # inside the files, which then take inputs as they are stored
+    calibration: PositiveInt  # validation examples that give int8 its ranges
+
+
+@dataclass(frozen=True)
 class Benchmark(Settings):
     batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
     repeats: PositiveInt
-    threads: PositiveInt
+    threads: Annotated[tuple[Count, ...], NOT_EMPTY]  # 0 means all cores
+    engines: tuple[Annotated[str, one_of(ENGINES)], ...]
+    max_accuracy_drop: NonNegative  # points under the compact network's in torch, which what is recommended may lose
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,7 @@ class Params(Settings):
     prune: Prune
     finetune: Finetune
     controls: Controls
+    export: Export
     benchmark: Benchmark
     uncertainty: Uncertainty
     sweep: Sweep

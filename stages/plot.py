@@ -1,5 +1,5 @@
-"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, accuracy by rejection, and those of
-sweep_pictures.py."""
+"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, latency by engine, accuracy by rejection,
+and those of sweep_pictures.py."""
 
 import json
 
@@ -13,7 +13,7 @@ from stages.params import Params
 from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
 
 METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
-TABLES = ("threshold_scan", "units", "rejection", "sweep")
+TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
 PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
 CURVES = {"dense": ("dense", "s-", "black"), "bayesian_mean": ("Bayesian, posterior mean", "o--", "tab:blue"),
           "bayesian_samples": ("Bayesian, sampled", "o-", "tab:blue"), "compact": ("compact, fine-tuned", "*-", "tab:red")}
@@ -29,6 +29,7 @@ def plot(params: Params) -> None:
     _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
     _save(_training_curves(title), "training_curves")
     _save(_units_kept(title), "units_kept")
+    _save(_latency(title), "latency")
     _save(_rejection(title), "rejection")
     _save(sweep_curves(params, metrics), "sweep")
     _save(sweep_speedup(params, metrics), "sweep_speedup")
@@ -84,6 +85,31 @@ def _units_kept(title: str) -> Figure:
         axes.text(101, row, f"{kept} of {total}", va="center")
     axes.invert_yaxis()
     axes.set(xlabel="kept (%)", xlim=(0, 125), title=title)
+    return figure
+
+
+def _latency(title: str) -> Figure:
+    """Median and quartiles by engine, of the smallest and the largest batch."""
+    rows = pd.read_csv(runtime.PLOTS / "latency.csv")
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    sizes = sorted({rows["batch"].min(), rows["batch"].max()})
+    bars = [(str(row.network), int(str(row.threads))) for row in rows[["network", "threads"]].drop_duplicates().itertuples()]
+    for axes, batch_size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
+        shown = rows[rows["batch"] == batch_size]
+        names = list(shown["engine"].unique())
+        for number, (network, threads) in enumerate(bars):
+            chosen = shown[(shown["network"] == network) & (shown["threads"] == threads)]
+            places = [names.index(engine) + (number - (len(bars) - 1) / 2) * 0.8 / len(bars) for engine in chosen["engine"]]
+            spread = [chosen["median"] - chosen["q25"], chosen["q75"] - chosen["median"]]
+            axes.bar(places, chosen["median"], 0.8 / len(bars), yerr=spread, color={"dense": "black", "compact": "tab:red"}[network],
+                     alpha=1 if threads == rows["threads"].iloc[0] else 0.4, ecolor="0.5", label=f"{network}, threads: {threads}")
+        axes.set(title=f"batch of {batch_size}", yscale="log", ylabel="milliseconds")
+        axes.set_xticks(range(len(names)), names)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.grid(alpha=0.3, axis="y")
+    figure.axes[0].legend(fontsize=8)
+    figure.suptitle(title)
     return figure
 
 

@@ -1,5 +1,6 @@
 """What every stage shares: parameters in, one clear line for an error, the device, the seed, and where its artifacts lie."""
 
+import argparse
 import ctypes
 import hashlib
 import os
@@ -7,8 +8,10 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import torch
+import yaml
 
 from sparsify import distributed
 from sparsify.artifacts import FileError
@@ -18,12 +21,15 @@ from stages import params, pipeline, processes
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
+EXPORT = Path("models/export")
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 
 @processes.together
 def main(stage: Callable[[params.Params], None]) -> None:
     """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
+    if stage.__module__ == "__main__":  # else it is called by other code, whose arguments are not meant for it
+        _answer_help(sys.modules["__main__"].__doc__ or "", Path(sys.argv[0]).stem)
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
@@ -40,6 +46,30 @@ def main(stage: Callable[[params.Params], None]) -> None:
         sys.exit(130)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f"error: {message}; a stage takes its parameters from params.yaml, and no argument but --help")
+
+
+def _answer_help(doc: str, name: str) -> None:
+    """Ends for --help with what the stage does, reads and writes, as dvc.yaml has it, and for any other argument with one line."""
+    parser = _Parser(prog=f"python -m stages.{name}", formatter_class=argparse.RawDescriptionHelpFormatter,
+                     description=f"{doc.strip()}\n\nIt takes no arguments: dvc repro runs it, and so does this command.")
+    if sys.argv[1:]:
+        parser.epilog = _files_of(name)
+    parser.parse_args()
+
+
+def _files_of(name: str) -> str:
+    try:
+        stage = pipeline.stages(yaml.safe_load(Path("params.yaml").read_text()))[name]
+    except (InputError, KeyError, OSError, yaml.YAMLError):
+        return "What it reads and writes is in dvc.yaml, in the top directory of the project."
+    read = [dep for dep in stage.deps if not dep.startswith(("sparsify/", "stages/"))]
+    return "\n".join(f"{what}: {', '.join(found) or 'nothing'}" for what, found in (
+        ("parameters", stage.params), ("reads", read), ("writes", stage.outs)))
+
+
 def keep_freed_memory() -> None:
     """glibc gives large freed blocks back to the kernel, which then hands out fresh pages at every training step.
     This keeps them; where there is no glibc it does nothing."""
@@ -54,6 +84,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def threads(count: int) -> int:
+    """As the parameters have it, where 0 means all cores that this process may use."""
+    return count or len(os.sched_getaffinity(0))
+
+
 def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
@@ -64,6 +99,11 @@ def provenance(seed: int) -> dict[str, str | int]:
     return {"seed": seed, "device": gpu or _cpu_name(), "threads": torch.get_num_threads(), "torch": torch.__version__, "dtype": "float32",
             "bfloat16_hardware": fast_dtype(device().type) is torch.bfloat16,
             **({"processes": distributed.count()} if distributed.active() else {})}
+
+
+def exported(network: str, kind: str) -> Path:
+    """Of dense or compact; kind: onnx, int8 or pt2."""
+    return EXPORT / (f"{network}-int8.onnx" if kind == "int8" else f"{network}.{kind}")
 
 
 def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:

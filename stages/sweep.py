@@ -73,7 +73,8 @@ def sweep(params: Params) -> None:
         rows += _point(network, structure, teacher, method, share, dataset, params)
 
     provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
-    torch.set_num_threads(params.benchmark.threads)
+    threads = runtime.threads(params.benchmark.threads[0])
+    torch.set_num_threads(threads)
     units = {f"{share}": Series(network) for (method, share), network in cut.items() if method == "units"}
     times = latencies_ms({"dense": Series(dense), **units}, _timed(dataset.test), params.sweep.timing_repeats)
     for row in rows:  # retraining does not change a network's time; and zeros among the weights are multiplied like all others
@@ -92,7 +93,7 @@ def sweep(params: Params) -> None:
                     for recovered, phase in enumerate(PHASES)} for method in METHODS},
         "seeds": len(params.sweep.seeds),
         "seconds": round(time.perf_counter() - start, 1),
-        "timing_threads": params.benchmark.threads,
+        "timing_threads": threads,
         **provenance}})
 
 

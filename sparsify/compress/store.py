@@ -104,12 +104,10 @@ def load_state(path: Path | str, network: nn.Module, state: Mapping[str, Tensor]
 
 def _built(path: Path | str, content: Mapping[str, Any]) -> nn.Module:
     """The network at full size, of those whose code is not the user's."""
-    named = str((content["architecture"] or {}).get("name", ""))
-    if content["architecture"] is None or (":" in named and not named.startswith("torchvision:")):
+    architecture = architecture_of(path, content)
+    if architecture is None or not architecture.known:
         raise InputError(f"{path} holds a {content['class']}; give load one at full size, which it cuts to what stayed: "
                          f"load(path, {content['class']}(...))")
-    architecture = architecture_of(path, content)
-    assert architecture is not None
     try:
         return architecture.build()
     except (InputError, RuntimeError, MemoryError, OverflowError, ValueError) as error:  # a size without end, say

@@ -14,7 +14,7 @@ from test_recipes import compose
 
 from sparsify import data
 from sparsify.data import Raw
-from stages import benchmark, download, plot, prune, runtime, sweep, train_baseline, train_bayesian
+from stages import benchmark, download, export, plot, prune, runtime, sweep, train_baseline, train_bayesian, uncertainty
 
 REPO = Path(__file__).parents[2]
 PARAMS = Path("params.yaml")
@@ -163,7 +163,8 @@ def test_network_that_breaks_in_its_last_step_is_refused():
 
 @pytest.mark.parametrize(("stage", "missing"), [
     (train_baseline.train_baseline, "data/dataset"), (train_bayesian.train_bayesian, "models/baseline.safetensors"),
-    (prune.prune, "models/bayesian.safetensors"), (benchmark.benchmark, "models/compact.safetensors"),
+    (prune.prune, "models/bayesian.safetensors"), (export.export_networks, "models/compact.safetensors"),
+    (benchmark.benchmark, "models/compact.safetensors"),
     (sweep.sweep, "models/baseline.safetensors"), (plot.plot, "metrics/baseline.json")])
 def test_stage_without_its_inputs_names_the_file_that_is_missing(stage, missing):
     shutil.rmtree(missing) if Path(missing).is_dir() else Path(missing).unlink(missing_ok=True)
@@ -175,7 +176,7 @@ def test_no_epochs_of_fine_tuning_leave_the_compact_network_as_it_was():
     runtime.main(prune.prune)
     metrics = json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
     assert metrics["accuracy_finetuned"] == metrics["accuracy_compact"]
-    for stage in (benchmark.benchmark, sweep.sweep, plot.plot):  # draws a curve without epochs
+    for stage in (benchmark.benchmark, uncertainty.uncertainty, sweep.sweep, plot.plot):  # draws a curve without epochs
         runtime.main(stage)
     assert Path("plots/training_curves.png").is_file()
 
