@@ -11,7 +11,7 @@ from sparsify import training
 from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.capture import WARM_UP
-from sparsify.data import Split
+from sparsify.data import Scaling, Split
 from sparsify.settings import InputError
 from sparsify.training import answers, cross_entropy, distillation, fit
 
@@ -21,7 +21,9 @@ N = 40  # in batches of 8: 5 steps an epoch
 
 def data(device):
     generator = torch.Generator().manual_seed(1)
-    return Split(torch.empty(N, 2, 6, 6).normal_(generator=generator).to(device), (torch.arange(N) % 3).to(device))
+    images = torch.randint(0, 256, (N, 2, 6, 6), generator=generator, dtype=torch.uint8)
+    scaling = Scaling(torch.tensor([0.5, 0.4]), torch.tensor([0.29, 0.3]), 255.0)
+    return Split(images.to(device), (torch.arange(N) % 3).to(device), scaling.to(device))
 
 
 def network(device):

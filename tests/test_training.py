@@ -67,6 +67,13 @@ def test_training_for_epochs_equals_training_for_their_steps(train_settings):
     assert equal(*states)
 
 
+def test_rows_of_numbers_cannot_be_moved_about(train_settings):
+    rows, model = Split(torch.randn(40, 9), LABELS), nn.Linear(9, 3)
+    with pytest.raises(InputError, match=r"augment moves images about, and these inputs have shape \(9,\)"):
+        fit(model, rows, cross_entropy(model, train_settings()), train_settings(augment=True), dict, "test")
+    assert len(fit(model, rows, cross_entropy(model, train_settings()), train_settings(), dict, "test")) == 2
+
+
 def test_settings_that_do_not_say_how_long_need_total_steps():
     settings = StepSettings(batch_size=8)
     with pytest.raises(InputError, match="total_steps"):

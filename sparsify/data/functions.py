@@ -40,13 +40,18 @@ class Items(Single):
         [label] = _labels([item[1]], where, 1).tolist()
         if label < 0:
             raise InputError(f"{where} has the label {label}; labels have to be whole numbers from 0 on")
+        return self._input(item[0], where), label
+
+    def _input(self, value: Any, where: str) -> Tensor:
+        if not hasattr(value, "convert"):  # not one of Pillow's
+            value = _inputs(_array(value)[0][None], where)[0]
+            if self._prepare == images.Prepare():
+                return value
+            _check_images(value, where)
         try:
-            given = images.plain(item[0]) if hasattr(item[0], "convert") else _inputs(_array(item[0])[0][None], where)[0]
-            return (self._prepare(given) if hasattr(given, "convert") or self._prepare != images.Prepare() else given), label
-        except InputError:
-            raise
-        except Exception as error:  # torchvision's transforms, of shapes that are none of images
-            raise InputError(f"{where} is no image: {_told(error)}") from None
+            return self._prepare(value if isinstance(value, Tensor) else images.plain(value))
+        except Exception as error:  # a damaged file, or channels that torchvision does not know
+            raise InputError(f"{where} cannot be made into an image: {_told(error)}") from None
 
     def unlike(self, number: int, came: str, expected: str) -> str:
         return f"example {number} of {self._where} is {came}; others are {expected}; all have to be alike: images become so by data.size"
@@ -93,9 +98,13 @@ def _part(part: Any, prepare: images.Prepare, where: str) -> Examples:
     labels = _labels(part[1], where, len(inputs))
     if prepare == images.Prepare():
         return Raw(inputs, labels)
-    if inputs.ndim != 4:
-        raise InputError(f"data.size and data.channels are for images, and {where} has rows of {inputs.shape[1]} numbers; leave them empty")
+    _check_images(inputs[0], where)
     return Items(TensorDataset(inputs, labels), prepare, where)
+
+
+def _check_images(example: Tensor, where: str) -> None:
+    if example.ndim != 3:
+        raise InputError(f"data.size and data.channels are for images, and {where} has rows of {len(example)} numbers; leave them empty")
 
 
 def _array(value: Any) -> tuple[Any, list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".pgm", ".ppm")
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "PPM")  # of Pillow; MPO: what many telephones write under the name .jpg
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # of Pillow
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")  # of Pillow, 8 bits a channel
 
 
@@ -34,9 +34,9 @@ class Prepare:
     def _transform(self) -> Callable[[Any], Tensor]:
         from torchvision.transforms import v2  # takes longer to import than torch
 
-        steps: list[Any] = [{1: v2.Grayscale(1), 3: v2.RGB()}[self.channels]] if self.channels else []
-        if self.size:
-            steps += [v2.Resize(self.size, antialias=True), v2.CenterCrop(self.size)]
+        steps: list[Any] = [v2.Resize(self.size, antialias=True), v2.CenterCrop(self.size)] if self.size else []
+        if self.channels:
+            steps.append({1: v2.Grayscale(1), 3: v2.RGB()}[self.channels])
         return v2.Compose([*steps, _tensor])
 
 
@@ -49,13 +49,14 @@ def read(path: Path, prepare: Prepare) -> Tensor:
             warnings.simplefilter("ignore")  # of damage beside the pixels, as in a camera's notes
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
-                if getattr(image, "is_animated", False) and image.format != "MPO":
+                if getattr(image, "is_animated", False) and image.format != "MPO":  # a .jpg of many telephones, with a preview
                     raise ValueError("it is animated")
                 if image.format == "PNG" and image.tile and "16" in str(image.tile[0][3]):  # Pillow reads it in 8 bits
                     raise ValueError("it does not have 8 bits a channel")
                 if prepare.size:
                     image.draft(None, (2 * prepare.size, 2 * prepare.size))  # a large JPEG is not decoded in full
-                return prepare(plain(ImageOps.exif_transpose(image)))
+                ImageOps.exif_transpose(image, in_place=True)  # no copy: a large image takes hundreds of megabytes
+                return prepare(plain(image))
     except Exception as error:  # Pillow's decoders raise many types: OSError, SyntaxError, struct.error, ...
         raise ValueError(" ".join(str(error).replace(f"{path}", "the file").split()) or type(error).__name__) from None
 
@@ -64,7 +65,9 @@ def plain(image: Any) -> Any:
     """An image of Pillow as grey or RGB; what is transparent shows its own colour. Raises ValueError."""
     if image.mode not in _MODES:
         raise ValueError("it does not have 8 bits a channel")
-    if image.mode in ("1", "L"):
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode == "1":
         return image.convert("L")
     return (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
 

@@ -13,7 +13,7 @@ CPU_BATCH, CPU_BATCH_VALUES = 1000, 1 << 22  # of the inputs that a CPU is given
 GPU_BATCH_VALUES = 1 << 24  # likewise a GPU: 5,461 images of CIFAR-10, so that its kernels outlast their launch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """How stored inputs become what networks are given: (x / unit - mean) / std.
 
