@@ -21,8 +21,7 @@ from examples import shapes
 from stages import compose
 
 TOP = Path(__file__).parent.parent
-SECTION = next(text.split("\n## Your own\n")[1].split("\n## ")[0] for text in
-               (f"\n{(TOP / name).read_text()}" for name in ("README.md", "README-your-own.md")) if "\n## Your own\n" in text)
+SECTION = (TOP / "README.md").read_text().split("\n## Your own\n")[1].split("\n## ")[0]
 COMMANDS = re.findall(r"^dvc exp run (.*)$", SECTION, re.M)
 OWN, ONNX = re.findall(r"```python\n(.*?)```", SECTION, re.S)
 SHORT = ["baseline.epochs=1", "bayesian.train.epochs=1", "bayesian.kl_warmup_epochs=0", "finetune.train.epochs=1", "prune.threshold=9"]
