@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from benchmarks import report
+from sparsify import export
 
 
 def weighted(model: nn.Module) -> dict[str, nn.Linear | nn.Conv2d]:
@@ -67,41 +68,21 @@ def int8(model: nn.Module) -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(copy.deepcopy(model), {nn.Linear}, dtype=torch.qint8)
 
 
-class OnnxRuntime(nn.Module):
-    """`content`: the ONNX file. Threads do not spin: those of one session would take the cores from the other contenders."""
-
-    def __init__(self, content: bytes, threads: int):
-        super().__init__()
-        onnxruntime = report.optional("onnxruntime")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(self.session.run(None, {self.input: x.numpy()})[0])
-
-
 def onnx_files(networks: Mapping[str, nn.Module], images: Tensor) -> dict[str, bytes]:
-    """By contender, float32 and int8 of each network; empty where a package is missing."""
-    if not all([report.optional(module) for module in ("onnx", "onnxruntime", "onnxscript")]):
+    """By contender, float32 and int8 of each network, quantised at every pass (dynamic) or once (static, calibrated on `images`); empty
+    where a package is missing."""
+    if not all([report.optional(module) for module in export.ONNX]):
         return {}
     import onnx
     from onnxruntime.quantization import quantize_dynamic
 
     files = {}
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser proposes another pre-processing, of no use without shapes
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plain, small = Path(scratch) / "plain.onnx", Path(scratch) / "int8.onnx"
+    with tempfile.TemporaryDirectory() as scratch:
+        small = Path(scratch) / "int8.onnx"
         for name, model in networks.items():
-            batch = {0: torch.export.Dim("N")}
-            graph = torch.onnx.export(model.eval(), (images,), dynamic_shapes=(batch,), dynamo=True, verbose=False).model_proto
-            files[f"onnxruntime {name}"] = graph.SerializeToString()
-            del graph.graph.value_info[:]  # shapes that no longer fit once the quantiser has transposed the weights
-            onnx.save(graph, plain)
-            quantize_dynamic(plain, small)
+            plain = files[f"onnxruntime {name}"] = export.onnx(export.program(model, images), {})
+            quantize_dynamic(onnx.load_model_from_string(plain), small)
             files[f"onnxruntime int8 {name}"] = small.read_bytes()
+            files[f"onnxruntime static int8 {name}"] = export.int8(plain, [images])
     return files

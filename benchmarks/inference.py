@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import contenders, inference_tables, report, roofline
-from sparsify import models
+from sparsify import export, models
 from sparsify.compress import cut, store
 from sparsify.compress.masks import mask
 from sparsify.compress.remove import remove
@@ -76,7 +76,7 @@ def rows_of(label: str, dense: nn.Module, small: nn.Module, zeroed: nn.Module, s
             threads: Sequence[int], repeats: int) -> list[report.Row]:
     """One row for each contender at each batch size and number of threads."""
     plain = {"dense": dense, "compact": small}
-    files = contenders.onnx_files(plain, torch.rand(2, *shape))
+    files = contenders.onnx_files(plain, torch.rand(64, *shape))
     with_csr = sum(isinstance(layer, nn.Linear) for layer in contenders.weighted(dense).values()) > 2 or shape == MNIST
     ways = {**plain, "masked dense": zeroed, "torch prune": contenders.reparametrised(zeroed),
             **({f"CSR, {CSR_ZEROS:.0%} zeros": contenders.sparse(dense, CSR_ZEROS)} if with_csr else {}),
@@ -84,7 +84,7 @@ def rows_of(label: str, dense: nn.Module, small: nn.Module, zeroed: nn.Module, s
     rows = []
     for n_threads in threads:
         torch.set_num_threads(n_threads)
-        ways |= {name: contenders.OnnxRuntime(content, n_threads) for name, content in files.items()}
+        ways |= {name: export.OnnxRuntime(content, n_threads) for name, content in files.items()}
         for batch_size in batches:
             parts = {f"{name} in {PART}s": contenders.InParts(model, PART) for name, model in plain.items() if batch_size > PART}
             works = {name: roofline.work(model, shape, batch_size) for name, model in plain.items()}

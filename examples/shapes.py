@@ -56,7 +56,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draws a folder of pictures: circles, squares and triangles.")
     parser.add_argument("--into", type=Path, default=Path("examples/shapes"), help="the folder, which is written anew")
     parser.add_argument("--train", type=int, default=150, help="pictures of each class to train on")
-    parser.add_argument("--test", type=int, default=100, help="and to test on")
+    parser.add_argument("--test", type=int, default=60, help="and to test on")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     write(chosen.into, {"train": chosen.train, "test": chosen.test}, chosen.seed)

@@ -14,17 +14,23 @@ from sparsify.structure import Structure, listed
 from sparsify.structure.export import Example
 
 
-def relevant(scores: LogAlphas, threshold: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def relevant(scores: LogAlphas, threshold: float, least: int = 0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Masks (True = kept): log alpha, noise over signal, up to the threshold.  -> by stream (U,), by weight tensor its shape
 
-    Raises EmptyLayer, which says which threshold is the lowest that can be, where a stream would lose all its units."""
+    least: so many units of a stream stay where all of it would go, those with the least noise: what stands beside a skip may be
+        irrelevant as a whole.
+    Raises EmptyLayer, which says which threshold is the lowest that can be, where a stream (with `least`, every stream) would lose all its
+    units."""
     if not isinstance(threshold, int | float) or math.isnan(threshold):
         raise InputError(f"threshold is {threshold!r}; it has to be a number: the largest log alpha, noise over signal, that stays")
     keep = {name: score <= threshold for name, score in scores.units.items()}
-    if empty := [name for name, kept in keep.items() if not kept.any()]:
+    empty = [name for name, kept in keep.items() if not kept.any()]
+    if empty and (not least or len(empty) == len(keep)):
         lowest = math.ceil(100 * max(score.min().item() for score in scores.units.values())) / 100
         raise EmptyLayer(f"threshold is {threshold:g}, which leaves nothing of {listed(empty)}; the lowest that leaves a unit of each "
                          f"stream is {lowest:g} (less beta in training lowers it)")
+    for name in empty:
+        keep[name][scores.units[name].argsort(stable=True)[:least]] = True
     return keep, {name: score <= threshold for name, score in scores.weights.items()}
 
 

@@ -15,6 +15,5 @@ def may_leave(params: Params, network: nn.Module, structure: Structure) -> bool:
     if readers and all(name is not None and isinstance(network.get_submodule(name), nn.Linear) for name in readers):
         return True
     if distributed.first():
-        what = f"{readers[0]}, which is no linear layer, reads" if readers and readers[0] else "no layer reads, one by one,"
-        print(f"prune.inputs is true, but {what} the input of {params.model.name}: all of the input stays")
+        print(f"prune.inputs is true, but the input of {params.model.name} is not read by linear layers alone: all of it stays")
     return False

@@ -6,27 +6,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.compress import store
 from sparsify.data import Dataset
-from sparsify.models import Architecture, weights
+from sparsify.models import Architecture
 from stages import runtime
 from stages.params import Params
 
 
 def architecture(params: Params, dataset: Dataset) -> Architecture:
     return Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
-
-
-def dense(params: Params, expected: Architecture) -> nn.Module:
-    """The dense network to train, on the device: with fresh weights, or those of model.weights."""
-    network = expected.build()
-    if params.model.weights is not None:
-        fresh = weights.load(network, Path(params.model.weights), expected.n_classes)
-        if fresh and distributed.first():
-            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {expected.n_classes} of the data")
-    return network.to(runtime.device())
 
 
 def example(dataset: Dataset) -> Tensor:

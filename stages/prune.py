@@ -23,6 +23,7 @@ from stages.params import Params
 from stages.recovery import recover
 
 SCAN_POINTS, FINER_POINTS = 40, 12
+LEAST = 1  # unit of a stream stays: in a residual network whole layers may be irrelevant, and the rest goes on without them
 
 
 def prune(params: Params) -> None:
@@ -38,7 +39,7 @@ def prune(params: Params) -> None:
     mean, scores = bake(twin), log_alphas(twin)
 
     def cut_at(threshold: float) -> nn.Module:
-        return draft(mean, structure, *relevant(scores, threshold), inputs=inputs)
+        return draft(mean, structure, *relevant(scores, threshold, LEAST), inputs=inputs)
 
     def measure(small: nn.Module) -> dict[str, float]:
         return {"hidden_removed_percent": removed_percent(total(before.hidden), total(hidden(small, structure))),
@@ -58,7 +59,7 @@ def prune(params: Params) -> None:
         threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
         rows.sort(key=lambda row: -row["threshold"])
     threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
-    keep, weights = relevant(scores, threshold)
+    keep, weights = relevant(scores, threshold, LEAST)
     small, report = remove(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
     masked = mask(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
     gap = largest_logit_gap(masked, small, dataset.test)

@@ -111,7 +111,7 @@ def training_state(stage: str, params: params.Params, *inputs: Path) -> Path:
     under a name that changes with anything that decides its result: parameters, input files, code."""
     code = [path for folder in ("sparsify", "stages") for path in sorted(Path(folder).rglob("*.py"))]
     digest = hashlib.sha256(repr(params).encode())
-    for path in (*inputs, *code):
+    for path in (*inputs, Path(params.model.path), *code):
         digest.update(pipeline.digest(path).encode() if path.exists() else b"")
     return Path(os.environ.get("DVC_ROOT", ".")) / "scratch" / f"{stage}-{digest.hexdigest()[:16]}.pt"
 

@@ -1,10 +1,14 @@
 """The dense network that everything else is measured against."""
 
 import time
+from pathlib import Path
+
+from torch import nn
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import store
 from sparsify.measure.accuracy import accuracy_percent, quality
+from sparsify.models import Architecture, weights
 from sparsify.training import cross_entropy, fit
 from stages import networks, runtime
 from stages.params import Params
@@ -16,7 +20,7 @@ def train_baseline(params: Params) -> None:
     runtime.seed_everything(params.seed)
     dataset = data.load(runtime.DATASET, runtime.device())
     architecture = networks.architecture(params, dataset)
-    model = networks.dense(params, architecture)
+    model = _made(params, architecture)
 
     curve = fit(model, dataset.train, cross_entropy(model, params.baseline), params.baseline,
                 lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)}, "baseline",
@@ -32,6 +36,16 @@ def train_baseline(params: Params) -> None:
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
+
+
+def _made(params: Params, architecture: Architecture) -> nn.Module:
+    """The network to train, on the device: with fresh weights, or those of model.weights."""
+    network = architecture.build()
+    if params.model.weights is not None:
+        fresh = weights.load(network, Path(params.model.weights), architecture.n_classes)
+        if fresh and distributed.first():
+            print(f"{params.model.weights} is of other classes: {', '.join(fresh)} are drawn anew for the {architecture.n_classes} here")
+    return network.to(runtime.device())
 
 
 if __name__ == "__main__":

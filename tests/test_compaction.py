@@ -106,6 +106,16 @@ def test_a_threshold_keeps_what_is_at_it():
     assert [mask.tolist() for masks in relevant(scores, 3.0) for mask in masks.values()] == [[True, True, False], [[True, False]]]
 
 
+def test_of_a_stream_that_is_irrelevant_as_a_whole_as_many_units_stay_as_are_asked_for():
+    scores = LogAlphas(units={"a": torch.tensor([1.0, 8.0]), "b": torch.tensor([8.0, 8.0, 8.0]), "c": torch.tensor([7.0, 5.0])}, weights={})
+    with pytest.raises(EmptyLayer, match=r"leaves nothing of b, c;"):
+        relevant(scores, 3.0)
+    keep, _ = relevant(scores, 3.0, 1)
+    assert {name: kept.tolist() for name, kept in keep.items()} == {"a": [True, False], "b": [True, False, False], "c": [False, True]}
+    with pytest.raises(EmptyLayer, match=r"leaves nothing of a, b, c;"):
+        relevant(scores, 0.0, 1)
+
+
 @torch.no_grad()
 def test_a_network_goes_from_a_class_to_a_file_and_back(make_twin, tmp_path):
     twin, x = make_twin("gate"), five()

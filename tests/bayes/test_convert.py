@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -187,7 +188,7 @@ def test_what_cannot_be_done_is_said_before_anyone_trains():
 @pytest.mark.parametrize("kind", ["gate", "gaussian", "mixture"])
 def test_nothing_to_act_on_is_an_error_with_the_reasons(kind):
     with pytest.raises(InputError, match=f"{kind} finds nothing to act on: .*fc: network output"):
-        bayesianize(nn.Sequential(models.OrderedDict(fc=nn.Linear(3, 2))), torch.randn(2, 3), kind)
+        bayesianize(nn.Sequential(OrderedDict(fc=nn.Linear(3, 2))), torch.randn(2, 3), kind)
 
 
 def test_no_more_than_ten_reasons_are_told():

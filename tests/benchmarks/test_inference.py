@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import contenders, inference, inference_tables, roofline
-from sparsify import models
+from sparsify import export, models
 from sparsify.compress import store
 from sparsify.compress.exact import PickingLinear
 
@@ -74,9 +74,10 @@ def test_onnxruntime_answers_as_its_network():
     pytest.importorskip("onnxscript")
     _, small, _ = inference.pair(inference.NETWORKS["lenet-300-100 97-71-33"])
     images = torch.rand(5, 1, 28, 28)
-    files = contenders.onnx_files({"compact": small}, images[:2])
-    torch.testing.assert_close(contenders.OnnxRuntime(files["onnxruntime compact"], 1)(images), small(images), atol=1e-5, rtol=1e-4)
-    assert (contenders.OnnxRuntime(files["onnxruntime int8 compact"], 1)(images) - small(images)).abs().max() < 0.1
+    files = contenders.onnx_files({"compact": small}, images)
+    torch.testing.assert_close(export.OnnxRuntime(files["onnxruntime compact"], 1)(images), small(images), atol=1e-5, rtol=1e-4)
+    for kind in ("int8", "static int8"):
+        assert (export.OnnxRuntime(files[f"onnxruntime {kind} compact"], 1)(images) - small(images)).abs().max() < 0.1
 
 
 def test_tables_take_each_network_at_its_own_batches():

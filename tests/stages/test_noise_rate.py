@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_recipes import compose
 
-from sparsify import artifacts, data
+from sparsify import data, tensorfile
 from stages import params, runtime, train_baseline, train_bayesian
 
 
@@ -20,6 +20,6 @@ def test_noise_stays_where_it_starts_if_its_rate_is_next_to_none(tmp_path, monke
         """Of the noise of the second layer, which starts the same along each row."""
         compose(tmp_path / "params.yaml", "recipe=smoke", f"prior.kind={kind}", f"bayesian.noise_lr_factor={factor}")
         train_bayesian.train_bayesian(params.load())
-        state = artifacts.read_tensors(runtime.BAYESIAN)["state"]
+        _, state = tensorfile.read(runtime.BAYESIAN)
         return state["fc2.gate.log_var" if kind == "gate" else "fc2.log_var"].std(-1).max()
     assert spread(1.0) > 1e-5 > spread(1e-9)

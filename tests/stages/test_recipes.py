@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from dvc.utils.hydra import compose_and_dump
 
@@ -12,7 +13,8 @@ from stages import params
 
 CONF = Path(__file__).parents[2] / "conf"
 RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
-IMAGE_SHAPES = {"mnist-5k": (1, 28, 28), "mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+SHAPES = {"mnist-5k": ((1, 28, 28), 10), "mnist": ((1, 28, 28), 10), "fashion-mnist": ((1, 28, 28), 10), "cifar10": ((3, 32, 32), 10),
+          "folder": ((3, 64, 64), 3), "examples.table:load": ((30,), 2)}  # of one example, and how many classes
 
 
 def compose(path: Path, *overrides: str) -> None:
@@ -34,10 +36,12 @@ def test_recipe_composes_to_parameters_that_the_stages_accept(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_model_of_a_recipe_takes_the_images_of_its_data_set(recipe, tmp_path):
+def test_model_of_a_recipe_takes_the_examples_of_its_data_set(recipe, tmp_path):
     compose(tmp_path / "params.yaml", f"recipe={recipe}")
     chosen = params.load(tmp_path / "params.yaml")
-    assert len(models.build(chosen.model.name, IMAGE_SHAPES[chosen.data.name], 10, chosen.model.width)) > 0
+    shape, n_classes = SHAPES[chosen.data.name]
+    network = models.Architecture(chosen.model.name, shape, n_classes, chosen.model.width).build().eval()
+    assert network(torch.randn(2, *shape)).shape == (2, n_classes)
 
 
 def test_committed_params_are_the_composed_default(tmp_path):
