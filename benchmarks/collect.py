@@ -39,8 +39,10 @@ COUNTS = ["hidden_left", "hidden_total", "inputs_left", "weights_left", "weights
 COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
            "epochs", "seconds", "device", "torch", "commit", "settings", "overrides"]
 STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
+NO_TARGET = dict.fromkeys(("units", "weights", "nonzeros", "macs"))
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
-LATER = {"bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
+LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET},
+         "bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
          "export": {"normalise": False, "calibration": 256},

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sparsify.compress.masks import EmptyLayer
-from sparsify.compress.threshold import candidates, finer, scan, within_budget
+from sparsify.compress.threshold import candidates, finer, largest_within, scan, within_budget
 from sparsify.settings import InputError
 
 
@@ -81,3 +81,22 @@ def test_another_error_is_not_taken_for_a_collapse():
 def test_a_collapsed_network_is_an_error_and_not_an_empty_scan():
     with pytest.raises(InputError, match="collapsed"):
         scan(cut_at, [0.0, -1.0], lambda small: {})
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, 0.5), (3, 1.5), (3.9, 1.5), (4, 2.0), (100, 9.0)])
+def test_the_largest_within_a_target_is_taken(most, expected):
+    scores = {"a": torch.tensor([1.5, 0.5]), "b": torch.tensor([[1.0, 2.0, 9.0]])}
+    left = lambda threshold: sum((score <= threshold).sum().item() for score in scores.values())  # noqa: E731
+    assert largest_within(scores, left, most, "units") == expected
+
+
+def test_a_target_below_what_can_be_left_is_refused_with_what_can():
+    scores = {"a": torch.tensor([1.0, 2.0, 3.0])}
+
+    def left(threshold):
+        if threshold < 2:
+            raise EmptyLayer("none is left")
+        return 100 * threshold
+    assert largest_within(scores, left, 250, "macs") == 2.0
+    with pytest.raises(InputError, match=r"the target is 150 macs; no threshold .* leaves fewer than 200: set a larger target"):
+        largest_within(scores, left, 150, "macs")
