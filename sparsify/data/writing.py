@@ -77,6 +77,8 @@ def _checked(train: Tensor, test: Tensor, classes: tuple[str, ...]) -> tuple[str
     if not len(train):
         raise InputError("there are no examples to train on")
     n = len(classes) or int(train.max()) + 1
+    if not classes and n > len(train):  # before as many names are made
+        raise InputError(f"the training set has the label {n - 1}, and only {len(train)} examples; labels count the classes, from 0 on")
     names = classes or tuple(str(label) for label in range(n))
     if len(test) and (most := int(test.max())) >= n:
         raise InputError(f"the test set has the label {most}, the training set {n} classes, 0 to {n - 1}; it has to have all of them")
