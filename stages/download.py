@@ -23,9 +23,9 @@ def _found(chosen: parameters.Data) -> data.Source:
     if chosen.name == folder.NAME:
         return folder.read(path, chosen.size, chosen.channels)
     if ":" in chosen.name:
-        if chosen.path == NOWHERE:
-            print(f"A change of what {chosen.name} reads will not be seen; set data.path to its file or folder.")
-        return functions.read(chosen.name, path, chosen.size, chosen.channels)
+        found = functions.read(chosen.name, path, chosen.size, chosen.channels)
+        runtime.say_unwatched("data.path", chosen.path, chosen.name)
+        return found
     if chosen.size or chosen.channels:
         raise InputError(f"data.size and data.channels are for data.name: folder and for functions; {chosen.name} is taken as it is: "
                          "leave them empty")
