@@ -73,10 +73,12 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
-    Raises InputError at the end of the epoch in which a term was not finite, if nothing says for how long to train, and if rows of
-    numbers are to be moved about like images."""
+    Raises InputError at the end of the epoch in which a term was not finite, if nothing says for how long to train, if nothing can be
+    trained, and if rows of numbers are to be moved about like images."""
     if settings.augment and len(train.shape) != 3:
         raise InputError(f"augment moves images about, and these inputs have shape {train.shape}; set it to false")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"{label}: the {type(model).__name__} has no parameters that can be trained; requires_grad says which can")
     n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
     steps = n // batch_size
     if total_steps is None:

@@ -21,11 +21,15 @@ def download(params: Params) -> None:
 def _found(chosen: parameters.Data) -> data.Source:
     path = Path(chosen.path)
     if chosen.name == folder.NAME:
-        return folder.read(path, chosen.size, chosen.channels)
+        found = folder.read(path, chosen.size, chosen.channels)
+        if linked := [each for each in (*path.glob("*"), *path.glob("*/*")) if each.is_symlink() and each.is_dir()]:
+            print(f"{linked[0]} is a link to a folder{f', as {len(linked) - 1} more are' if linked[1:] else ''}: DVC does not see a change "
+                  "behind it; give dvc repro -f after one, or copy the folder")
+        return found
     if ":" in chosen.name:
-        if chosen.path == NOWHERE:
-            print(f"A change of what {chosen.name} reads will not be seen; set data.path to its file or folder.")
-        return functions.read(chosen.name, path, chosen.size, chosen.channels)
+        found = functions.read(chosen.name, path, chosen.size, chosen.channels)
+        runtime.say_unwatched("data.path", chosen.path, chosen.name)
+        return found
     if chosen.size or chosen.channels:
         raise InputError(f"data.size and data.channels are for data.name: folder and for functions; {chosen.name} is taken as it is: "
                          "leave them empty")

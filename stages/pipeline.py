@@ -4,8 +4,9 @@ The note, a file run.yaml, has for every stage that ran its command, the sha256 
 A stage is done if all of that is the same now."""
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,14 +73,21 @@ def read_note(path: Path) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """Of a file, or of the names and contents of all files in a folder but compiled ones."""
+    """Of a file, or of the names and contents of all files in a folder but compiled ones. Links to folders are followed."""
     if path.is_file():
         return _file_digest(path, path.stat().st_size, path.stat().st_mtime_ns)
     total = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
+    for file in sorted(_files(path)):
         if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc":
-            total.update(f"{file.relative_to(path)}\n{digest(file)}\n".encode())
+            total.update(os.fsencode(f"{file.relative_to(path)}\n{digest(file)}\n"))
     return total.hexdigest()
+
+
+def _files(top: Path) -> Iterator[Path]:
+    for folder, below, names in os.walk(top, followlinks=True):
+        here = Path(folder).resolve()
+        below[:] = [name for name in below if not here.is_relative_to(Path(folder, name).resolve())]  # else a link up has no end
+        yield from (Path(folder, name) for name in names)
 
 
 @cache

@@ -101,6 +101,14 @@ def provenance(seed: int) -> dict[str, str | int]:
             **({"processes": distributed.count()} if distributed.active() else {})}
 
 
+def say_unwatched(key: str, path: str, name: str) -> None:
+    """One line where the code of `name`, package.module:function that has been imported, is not what `key`, a path, has DVC watch."""
+    file = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
+    if file and distributed.first() and not Path(file).resolve().is_relative_to(Path(path).resolve()):
+        print(f"{os.path.relpath(file)} lies outside of {key}, {path}: a change of it will not be seen; set {key} to its file or folder, "
+              "or give dvc repro -f after a change")
+
+
 def exported(network: str, kind: str) -> Path:
     """Of dense or compact; kind: onnx, int8 or pt2."""
     return EXPORT / (f"{network}-int8.onnx" if kind == "int8" else f"{network}.{kind}")

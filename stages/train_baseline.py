@@ -41,6 +41,8 @@ def train_baseline(params: Params) -> None:
 def _made(params: Params, architecture: Architecture) -> nn.Module:
     """The network to train, on the device: with fresh weights, or those of model.weights."""
     network = architecture.build()
+    if not architecture.known:
+        runtime.say_unwatched("model.path", params.model.path, params.model.name)
     if params.model.weights is not None:
         fresh = weights.load(network, Path(params.model.weights), architecture.n_classes)
         if fresh and distributed.first():

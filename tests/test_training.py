@@ -74,6 +74,12 @@ def test_rows_of_numbers_cannot_be_moved_about(train_settings):
     assert len(fit(model, rows, cross_entropy(model, train_settings()), train_settings(), dict, "test")) == 2
 
 
+def test_a_network_with_nothing_to_train_is_refused(train_settings):
+    model = network().requires_grad_(False)
+    with pytest.raises(InputError, match="test: the Sequential has no parameters that can be trained"):
+        train(model, train_settings())
+
+
 def test_settings_that_do_not_say_how_long_need_total_steps():
     settings = StepSettings(batch_size=8)
     with pytest.raises(InputError, match="total_steps"):

@@ -110,7 +110,7 @@ def _built(path: Path | str, content: Mapping[str, Any]) -> nn.Module:
                          f"load(path, {content['class']}(...))")
     try:
         return architecture.build()
-    except (InputError, RuntimeError, MemoryError, OverflowError, ValueError) as error:  # a size without end, say
+    except (InputError, RuntimeError, MemoryError, OverflowError, TypeError, ValueError) as error:  # a size without end, say
         raise FileError(f"{path} describes a network that cannot be made ({' '.join(str(error).split())[:100]})") from None
 
 

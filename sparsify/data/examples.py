@@ -1,6 +1,6 @@
 """What a data set comes as, before it is stored: arrays, or examples that are read one by one, into a file, over all cores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -124,7 +124,7 @@ def copy(examples: Examples, path: Path, first: int, desc: str) -> tuple[Tensor,
     loader = DataLoader(_Copier(examples, path, first), batch_size=None, sampler=pieces, num_workers=workers,
                         collate_fn=_as_they_are, multiprocessing_context="fork" if workers else None, generator=torch.Generator())
     with tqdm(total=n, desc=desc, unit=" examples", disable=None) as progress:
-        for outcomes in loader:
+        for outcomes in _whole(loader):
             for outcome in outcomes:
                 if outcome.wrong:
                     raise InputError(outcome.wrong)
@@ -133,6 +133,18 @@ def copy(examples: Examples, path: Path, first: int, desc: str) -> tuple[Tensor,
                     unreadable.append(outcome.unreadable)
             progress.update(len(outcomes))
     return labels, unreadable
+
+
+def _whole(loader: Iterable[list[Outcome]]) -> Iterator[list[Outcome]]:
+    """Raises InputError where a process that reads is gone, killed for the memory that it took, say: all that torch has for it is
+    a RuntimeError."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError("a process that reads examples has ended before its time; there may be too little memory or disk space, or code "
+                         f"that ends it ({' '.join(str(error).split())[:200]})") from None
 
 
 def check_readable(unreadable: Sequence[str], n: int, skip: bool) -> str | None:

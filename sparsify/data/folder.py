@@ -84,6 +84,7 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _images(folder: Path) -> Iterator[Path]:
-    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_file()):
+    # A link that leads nowhere is an image that cannot be read, not one that is not there.
+    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_file() or (entry.is_symlink() and not entry.is_dir())):
         if name.lower().endswith(images.SUFFIXES) and not name.startswith("."):
             yield folder / name

@@ -33,7 +33,7 @@ class Items(Single):
         where = f"example {number} of {self._where}"
         try:
             item = self._dataset[number]
-        except Exception as error:  # whatever their code raises
+        except (Exception, SystemExit) as error:  # whatever their code raises
             raise InputError(f"{where} cannot be had: {_told(error)}") from None
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise InputError(f"{where} is {_came(item)}; it has to be (input, label)")
@@ -44,7 +44,7 @@ class Items(Single):
 
     def _input(self, value: Any, where: str) -> Tensor:
         if not hasattr(value, "convert"):  # not one of Pillow's
-            value = _inputs(_array(value)[0][None], where)[0]
+            value = _inputs(_array(value, where)[0][None], where)[0]
             if self._prepare == images.Prepare():
                 return value
             _check_images(value, where)
@@ -63,7 +63,7 @@ def read(name: str, path: Path, size: int | None = None, channels: int | None = 
     try:
         takes_path = "path" in inspect.signature(function).parameters
         returned = function(path=path) if takes_path else function()
-    except Exception as error:  # whatever their code raises
+    except (Exception, SystemExit) as error:  # whatever their code raises
         raise InputError(f"{name} did not return: {_told(error)}") from None
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         raise InputError(f"{name} returned {_came(returned)}; {_WANTED}")
@@ -77,7 +77,7 @@ def _function(name: str) -> Any:
     module, _, attribute = name.partition(":")
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # a module may raise anything
+    except (Exception, SystemExit) as error:  # a module may raise anything, and leave
         raise InputError(f"data.name is {name!r}; {module or 'it'} cannot be imported from here ({_told(error)})") from None
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -90,10 +90,14 @@ def _function(name: str) -> Any:
 
 def _part(part: Any, prepare: images.Prepare, where: str) -> Examples:
     if isinstance(part, TorchDataset) and not isinstance(part, IterableDataset) and hasattr(part, "__len__"):
+        try:
+            len(part)
+        except Exception as error:  # whatever their code raises
+            raise InputError(f"{where} does not tell its length: {_told(error)}") from None
         return Items(part, prepare, where)
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise InputError(f"{where} is {_came(part)}; it has to be a torch.utils.data.Dataset with a length, or a pair (inputs, labels)")
-    values, columns = _array(part[0])
+    values, columns = _array(part[0], where)
     inputs = _inputs(values, where, columns)
     labels = _labels(part[1], where, len(inputs))
     if prepare == images.Prepare():
@@ -107,13 +111,17 @@ def _check_images(example: Tensor, where: str) -> None:
         raise InputError(f"data.size and data.channels are for images, and {where} has rows of {len(example)} numbers; leave them empty")
 
 
-def _array(value: Any) -> tuple[Any, list[str]]:
-    """An array of numpy, and the names of its columns if it has some."""
-    if isinstance(value, Tensor):
-        return value.detach().cpu().numpy(), []
-    if hasattr(value, "to_numpy"):  # of pandas
-        return value.to_numpy(), [f"{column}" for column in getattr(value, "columns", ())]
-    return np.asarray(value), []
+def _array(value: Any, where: str) -> tuple[Any, list[str]]:
+    """An array of numpy, and the names of its columns if it has some. Raises InputError."""
+    try:
+        if isinstance(value, Tensor):
+            value = value.detach().cpu()
+            return (value.float() if value.dtype == torch.bfloat16 else value).numpy(), []  # which numpy does not have
+        if hasattr(value, "to_numpy"):  # of pandas
+            return value.to_numpy(), [f"{column}" for column in getattr(value, "columns", ())]
+        return np.asarray(value), []
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of unlike lengths, sparse tensors
+        raise InputError(f"{where} has {_came(value)} that is no array of numbers: {_told(error)}") from None
 
 
 def _inputs(values: Any, where: str, columns: list[str] | None = None) -> Tensor:
@@ -145,7 +153,8 @@ def _inputs(values: Any, where: str, columns: list[str] | None = None) -> Tensor
 
 def _labels(value: Any, where: str, n: int) -> Tensor:
     """(N,) int64. Raises InputError."""
-    labels = torch.stack(list(value)).numpy() if isinstance(value, list) and value and isinstance(value[0], Tensor) else _array(value)[0]
+    stacked = isinstance(value, list) and value and isinstance(value[0], Tensor)
+    labels, _ = _array(torch.stack(list(value)) if stacked else value, where)
     if labels.shape != (n,):
         raise InputError(f"{where} has labels of shape {labels.shape} for {n} inputs; it needs one whole number for each")
     if labels.dtype.kind not in "iu":
@@ -163,5 +172,5 @@ def _came(value: Any) -> str:
     return f"a {kind} of shape {tuple(shape)}" if isinstance(shape, tuple) else f"a {kind}"
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,6 +1,7 @@
 """From examples as they come to the folder that the stages share: read once, straight into its files, checked and split."""
 
 import math
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +53,8 @@ def _inputs(path: Path, train: Examples, test: Examples | None, skip: bool) -> t
         raise InputError(f"there are no examples {'to train on' if sizes[0] == 0 else 'to test on'}")
     like = reading.like(train)
     np.lib.format.open_memmap(path, "w+", dtype=str(like.dtype).removeprefix("torch."), shape=(sum(sizes), *like.shape)).flush()
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)  # else a disk that is full ends the process, by SIGBUS, at a later write
     labels, unreadable, first = [], [], 0
     for part, examples in (("train", train), ("test", test)):
         if examples is None:
@@ -77,6 +80,8 @@ def _checked(train: Tensor, test: Tensor, classes: tuple[str, ...]) -> tuple[str
     if not len(train):
         raise InputError("there are no examples to train on")
     n = len(classes) or int(train.max()) + 1
+    if not classes and n > len(train):  # before as many names are made
+        raise InputError(f"the training set has the label {n - 1}, and only {len(train)} examples; labels count the classes, from 0 on")
     names = classes or tuple(str(label) for label in range(n))
     if len(test) and (most := int(test.max())) >= n:
         raise InputError(f"the test set has the label {most}, the training set {n} classes, 0 to {n - 1}; it has to have all of them")

@@ -34,7 +34,7 @@ def _answer(model: nn.Module, examples: Tensor, name: str, n_classes: int) -> No
     asked = f"two examples of shape {tuple(examples.shape[1:])}" + (" in training" if model.training else "")
     try:
         answers = model(examples)
-    except Exception as error:  # whatever a network raises
+    except (Exception, SystemExit) as error:  # whatever a network raises
         raise InputError(f"model.name {name} does not take {asked}: {difficulty(error)}") from None
     if not isinstance(answers, Tensor) or answers.shape != (2, n_classes) or not answers.is_floating_point():
         raise InputError(f"model.name {name} answers {asked} with a {_said(answers)}; it has to be a tensor of shape (2, {n_classes}), "

@@ -48,7 +48,8 @@ def read(path: Path) -> dict[str, Tensor]:
     except ImportError:
         raise InputError(f"{path} needs safetensors, which is not installed; pip install safetensors") from None
     except Exception as error:  # a damaged zip, a refused pickle, a short read, a header that is none
-        said = (str(error).splitlines() or [""])[0].split(" This file can still be loaded")[0]  # torch goes on with advice
+        said = (str(error).splitlines() or [""])[0].partition(" In PyTorch 2.6")[0]  # torch goes on with advice to run its code
+        said = said.split(" This file can still be loaded")[0]
         raise InputError(f"{path} cannot be read ({type(error).__name__}: {said}); it has to be a whole .safetensors file, or a state_dict "
                          "as torch.save(model.state_dict(), path) writes it") from None
     if isinstance(content, Mapping):

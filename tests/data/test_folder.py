@@ -177,6 +177,14 @@ UNREADABLE = {"cut short": (cut, ""), "bomb": (bomb, "decompression bomb"),
               "empty": (lambda p: p.write_bytes(b""), ""), "a sliver": (lambda p: write(p, picture(60_000, 1)), "too long")}
 
 
+def to_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.png")
+
+
+UNREADABLE["link to nowhere"] = (to_nowhere, "No such file")
+
+
 @pytest.mark.parametrize("kind", UNREADABLE)
 @pytest.mark.parametrize("skip", [False, True])
 def test_an_image_that_cannot_be_read_stops_the_run_or_is_left_out(kind, skip, tmp_path, capsys):

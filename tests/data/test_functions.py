@@ -1,5 +1,6 @@
 """What a Python function returns becomes a data set, or one line that says what came."""
 
+import os
 import sys
 import types
 
@@ -66,7 +67,8 @@ FRAME = pd.DataFrame(TABLE, columns=list("abcd"))
 
 
 @pytest.mark.parametrize("returned", [
-    pair(TABLE), pair(torch.tensor(TABLE), torch.tensor(LABELS)), pair(TABLE.tolist(), LABELS.tolist()), pair(FRAME, pd.Series(LABELS)),
+    pair(TABLE), pair(torch.tensor(TABLE), torch.tensor(LABELS)), pair(TABLE.tolist(), LABELS.tolist()),
+    pair(FRAME, pd.Series(LABELS)),
     chunked(TABLE), lambda: [Items(lambda n: TABLE[n]), Items(lambda n: torch.tensor(TABLE[n]), 6)]],
     ids=["numpy", "torch", "lists", "pandas", "TensorDataset", "Dataset"])
 def test_rows_of_numbers_come_in_every_form(returned, module, tmp_path):
@@ -86,6 +88,12 @@ def test_images_stay_bytes_and_become_what_is_asked(returned, how, shape, module
     assert (dataset.input_shape, dataset.train.inputs.dtype) == (shape, torch.uint8)
     if not how:
         assert torch.equal(inputs(tmp_path)[:30], torch.from_numpy(IMAGES))
+
+
+def test_bfloat16_which_numpy_lacks_is_read(module, tmp_path):
+    values = torch.tensor(TABLE).bfloat16()
+    save(module(pair(values)), tmp_path)
+    assert torch.equal(inputs(tmp_path)[:30], values.float())
 
 
 def test_images_of_floats_are_normalised_by_channel(module, tmp_path):
@@ -118,6 +126,21 @@ def with_value(value, row=7, column=2):
     return table
 
 
+def leaving(number=1):
+    raise SystemExit(0)
+
+
+def killed(number):
+    if torch.utils.data.get_worker_info():
+        os._exit(9)
+    return TABLE[0]
+
+
+class NoLength(Items):
+    def __len__(self):
+        raise RuntimeError("not yet")
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         return iter([])
@@ -125,6 +148,7 @@ class Endless(IterableDataset):
 
 @pytest.mark.parametrize(("returned", "words"), [
     (raising, "did not return: KeyError: 'no\\nsuch column'"),
+    (leaving, "did not return: SystemExit: 0"),
     (lambda one: one, "did not return: TypeError"),
     (lambda: None, "returned None; it has to return (train, test)"),
     (lambda: {"train": 1}, "returned a dict;"),
@@ -156,6 +180,12 @@ class Endless(IterableDataset):
     (lambda: ((IMAGES, LABELS), (IMAGES / 1, LABELS)), "the test inputs are 10x12 with 3 channels, float32"),
     (lambda: [Items(lambda n: TABLE[n, :2 + n // 9])] * 2, "example 9 of train of their_code:mine is 3 numbers, float32; others are 2"),
     (lambda: [Items(lambda n: TABLE[n + 20])] * 2, "example 10 of train of their_code:mine cannot be had: IndexError"),
+    (lambda: [Items(leaving)] * 2, "example 0 of train of their_code:mine cannot be had: SystemExit: 0"),
+    (lambda: [Items(killed, 80)] * 2, "a process that reads examples has ended before its time"),
+    (lambda: [NoLength(leaving)] * 2, "train of their_code:mine does not tell its length: RuntimeError: not yet"),
+    (pair([[1, 2], [3]]), "train of their_code:mine has a list of 2 (list, list) that is no array of numbers: ValueError"),
+    (lambda: [(torch.tensor(TABLE).to_sparse(), LABELS)] * 2, "has a Tensor of shape (30, 4) that is no array of numbers: TypeError"),
+    (pair(TABLE, LABELS * 10**12), "has the label 2000000000000, and only 30 examples"),
     (lambda: [["x", "y"]] * 2, "has inputs of shape ()"),
     (lambda: [Items(lambda n: "text")] * 2, "example 0 of train of their_code:mine has inputs of shape (1,)"),
 ])
@@ -169,10 +199,12 @@ def test_what_cannot_be_used_is_one_line(returned, words, module, tmp_path):
 
 @pytest.mark.parametrize(("name", "words"), [
     ("nowhere.to_be:found", "nowhere.to_be cannot be imported from here (ModuleNotFoundError: No module named 'nowhere')"),
-    ("broken_code:mine", "broken_code cannot be imported from here (SyntaxError"), (":mine", "cannot be imported from here"),
+    ("broken_code:mine", "broken_code cannot be imported from here (SyntaxError"),
+    ("script_code:mine", "script_code cannot be imported from here (SystemExit: 3"), (":mine", "cannot be imported from here"),
     ("math:nothing", "math has no nothing"), ("math:", "math has no function"), ("math:pi", "which is a float; it has to be a function")])
 def test_a_function_that_is_not_there_is_one_line(name, words, tmp_path, monkeypatch):
     (tmp_path / "broken_code.py").write_text("def mine(:\n")
+    (tmp_path / "script_code.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError) as caught:
         functions.read(name, tmp_path)

@@ -164,6 +164,20 @@ def test_a_new_data_set_takes_the_place_of_the_old_one_and_a_failed_one_does_not
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_full_disk_is_an_error_before_anything_is_copied_and_nothing_is_left(tmp_path, monkeypatch):
+    asked = []
+
+    def full(file, offset, length):
+        asked.append((offset, length))
+        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("os.posix_fallocate", full)
+    raw = Raw(torch.randn(30, 4), torch.arange(30) % 2)
+    with pytest.raises(OSError, match="No space left"):
+        data.save(tmp_path / "d", raw, None, 3, 0)
+    [(offset, length)] = asked
+    assert offset == 0 and length >= 30 * 4 * 4 and not list(tmp_path.iterdir())
+
+
 def test_data_file_that_is_cut_short_is_named(tmp_path):
     path = tmp_path / "dataset"
     for name in ("inputs.npy", "labels.npy", "test.npy"):

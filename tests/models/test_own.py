@@ -38,6 +38,8 @@ def wants(n_classes, depth, *, name): return nn.Linear(6, n_classes)
 def fails(): raise KeyError("no such\\nfile")
 def leaves(): raise SystemExit(3)
 def narrow(): return nn.Linear(5, 4)
+class Leaves(nn.Module):
+    def forward(self, x): raise SystemExit(0)
 def whole(): return nn.Sequential(nn.Linear(6, 4), nn.Threshold(0, 0), Whole())
 class Whole(nn.Module):
     def forward(self, x): return x.long()
@@ -94,6 +96,7 @@ def test_an_architecture_is_plain_data_until_it_is_built():
     ("mine.net:wants", "wants depth, name; it is given those of input_shape, n_classes and width that it names; give all else a default"),
     ("mine.net:fails", r"fails when it is called with nothing: KeyError: 'no such.*file' \(line 2\d of net.py\)$"),
     ("mine.net:leaves", "fails when it is called with nothing: SystemExit: 3"),
+    ("mine.net:Leaves", r"does not take two examples of shape \(6,\): SystemExit: 0"),
     ("mine.net:narrow", r"does not take two examples of shape \(6,\): RuntimeError: .*mat1 and mat2")])
 def test_what_is_wrong_is_said_in_one_line(name, words):
     with pytest.raises(InputError, match=words) as caught:

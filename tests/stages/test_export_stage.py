@@ -68,6 +68,9 @@ def test_a_file_with_the_normalisation_inside_takes_the_images_as_they_are_store
 
 def test_missing_packages_are_named_once_and_the_rest_is_written(monkeypatch, capfd):
     monkeypatch.setattr(files, "missing", lambda: ["onnx", "onnxscript"])
+    runtime.EXPORT.mkdir(parents=True, exist_ok=True)
+    for kind in ("onnx", "int8"):  # of a run before
+        runtime.exported("dense", kind).write_text("old")
     report, written = run()
     assert written == {path for path in ALL if path.endswith(".pt2")}
     assert set(report["dense"]) == set(report["compact"]) == {"pt2"}

@@ -2,6 +2,7 @@
 
 The stages here copy a number about, in milliseconds; the real ones run in test_run_smoke.py."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,18 @@ def test_what_changes_decides_what_runs_again(change, again):
     ran()
     change()
     assert ran() == again
+
+
+def test_a_change_behind_a_link_is_seen_and_links_may_go_in_circles():
+    Path("elsewhere").mkdir()
+    Path("elsewhere/file").write_text("1")
+    Path("lib/link").symlink_to("../elsewhere")
+    Path("lib/up").symlink_to("..")
+    Path(os.fsdecode(b"lib/\xff")).write_text("a name that is not UTF-8")
+    before = pipeline.digest(Path("lib"))
+    assert pipeline.digest(Path("lib")) == before
+    Path("elsewhere/file").write_text("22")
+    assert pipeline.digest(Path("lib")) != before
 
 
 def test_compiled_files_in_a_folder_do_not_count():
