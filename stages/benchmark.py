@@ -5,7 +5,7 @@ more than `benchmark.max_accuracy_drop`; plots/latency.csv has every engine, bat
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,14 +41,14 @@ def benchmark(params: Params) -> None:
                         "macs": counted.macs, "bytes": counted.bytes}
     inputs = _Inputs(dataset.test, params.export.normalise)
     ways = _there(params.benchmark.engines, architecture, inputs)
-    accuracy = _accuracies(ways, report)
+    accuracy = _accuracies(ways, {name: accuracy_percent(network, dataset.validation) for name, network in plain.items()})
     threads = list(dict.fromkeys(runtime.threads(count) for count in params.benchmark.threads))
     rows = _rows(ways, architecture, inputs, threads, params)
     for row in rows:
         if row["engine"] == EAGER and row["threads"] == threads[0]:
             report[row["network"]][f"latency_ms_batch_{row['batch']}"] = {key: row[key] for key in ("median", "q25", "q75")}
     speedup = {f"batch_{row['batch']}": row.pop("speedup") for row in rows if "speedup" in row}
-    least = report["compact"]["accuracy"] - params.benchmark.max_accuracy_drop
+    least = accuracy[EAGER, "compact"] - params.benchmark.max_accuracy_drop
     torch.set_num_threads(threads[0])  # as the figures of the metrics have it
     artifacts.write_csv(runtime.PLOTS / "latency.csv", rows)
     artifacts.write_json(runtime.METRICS / "benchmark.json", {"benchmark": {
@@ -90,12 +90,12 @@ def _there(chosen: Sequence[str], architecture: Architecture, inputs: _Inputs) -
     return ways
 
 
-def _accuracies(ways: Sequence[Way], report: Row) -> dict[Way, float]:
-    """On the test set; of files as the export measured it."""
+def _accuracies(ways: Sequence[Way], plain: Mapping[str, float]) -> dict[Way, float]:
+    """On the validation set, which chooses; of files as the export measured it. plain: of the networks in torch"""
     path = runtime.METRICS / "export.json"
     try:
         exported = json.loads(path.read_text())["export"] if any(engine in engines.FILES for engine, _ in ways) else {}
-        return {(engine, name): exported[name][engines.FILES[engine]]["accuracy"] if engine in engines.FILES else report[name]["accuracy"]
+        return {(engine, name): exported[name][engines.FILES[engine]]["validation_accuracy"] if engine in engines.FILES else plain[name]
                 for engine, name in ways}
     except (OSError, ValueError, KeyError):
         raise FileError(f"{path} does not say what the files in {runtime.EXPORT} are worth") from None
@@ -134,7 +134,7 @@ def _recommended(rows: Sequence[Row], accuracy: dict[Way, float]) -> dict[str, R
     for batch_size in sorted({row["batch"] for row in rows}):
         best = min((row for row in rows if row["batch"] == batch_size), key=lambda row: row["median"])
         found[f"batch_{batch_size}"] = {"choice": f"{best['network']}, {best['engine']}, threads: {best['threads']}",
-                                        "latency_ms": best["median"], "accuracy": accuracy[_way(best)]}
+                                        "latency_ms": best["median"], "validation_accuracy": accuracy[_way(best)]}
     return found
 
 

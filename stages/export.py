@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 from tqdm import tqdm
 
@@ -62,7 +62,8 @@ def _files(name: str, network: nn.Module, validation: Split, test: Split, about:
         path = runtime.exported(name, kind)
         try:
             content = made()
-            found = export.logits(run(content), test.in_order())
+            running = run(content)
+            found, judged = (export.logits(running, split.in_order()) for split in (test, validation))
             gap = export.largest_gap(expected, found)
             if exact and not gap <= TOLERANCE:
                 raise InputError(f"its logits differ from the network's by {gap:.2g} of the largest, more than {TOLERANCE:g}")
@@ -70,8 +71,8 @@ def _files(name: str, network: nn.Module, validation: Split, test: Split, about:
             tqdm.write(f"{path} is left out: {error}", file=sys.stderr)
             return None
         artifacts.write_bytes(path, content)
-        right = (found.argmax(1) == test.labels).double().mean().item()
-        figures[kind] = {"accuracy": 100 * right, "nll": F.cross_entropy(found, test.labels).item(), "bytes": len(content),
+        figures[kind] = {"accuracy": _percent(found, test), "validation_accuracy": _percent(judged, validation),
+                         "nll": F.cross_entropy(found, test.labels).item(), "bytes": len(content),
                          **({"largest_gap": gap} if exact else {})}
         return content
 
@@ -88,6 +89,10 @@ def _files(name: str, network: nn.Module, validation: Split, test: Split, about:
         batches = validation[:calibration].split(CALIBRATION_BATCH)
         tried("int8", lambda: export.int8(plain, batches), session, exact=False)
     return figures
+
+
+def _percent(logits: Tensor, split: Split) -> float:
+    return 100 * (logits.argmax(1) == split.labels).double().mean().item()
 
 
 if __name__ == "__main__":
