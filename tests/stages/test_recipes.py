@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from dvc.utils.hydra import compose_and_dump
+from omegaconf import OmegaConf
 
 from sparsify import models
 from stages import params
@@ -56,7 +57,7 @@ def test_recipe_has_only_keys_of_config_yaml(recipe):
 
 
 def test_config_yaml_alone_has_every_key(tmp_path):
-    config = yaml.safe_load((CONF / "config.yaml").read_text())
+    config = OmegaConf.load(CONF / "config.yaml")
     del config["defaults"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "params.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
     assert params.load(tmp_path / "params.yaml").seed == config["seed"]
