@@ -145,11 +145,6 @@ def logits(network: nn.Module, batches: Iterable[Tensor]) -> Tensor:
         return torch.cat([network(batch) for batch in batches])
 
 
-def largest_gap(expected: Tensor, found: Tensor) -> float:
-    """The largest difference between two networks' logits, as a share of the largest logit (of 1, if all are smaller)."""
-    return ((expected - found).abs().max() / expected.abs().max().clamp_min(1)).item()
-
-
 @contextmanager
 def _one_line(what: Any, done: str) -> Iterator[None]:
     """Makes of whatever is raised inside an InputError of one line: these packages raise errors of many kinds. They also say much."""

@@ -10,13 +10,14 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.export import ExportedProgram
 from tqdm import tqdm
 
 from sparsify import artifacts, data, export
 from sparsify.compress import store
 from sparsify.data import Split
+from sparsify.measure.accuracy import largest_gap, right_percent
 from sparsify.settings import InputError
 from stages import networks, runtime
 from stages.params import Params
@@ -64,14 +65,14 @@ def _files(name: str, network: nn.Module, validation: Split, test: Split, about:
             content = made()
             running = run(content)
             found, judged = (export.logits(running, split.in_order()) for split in (test, validation))
-            gap = export.largest_gap(expected, found)
+            gap = largest_gap(expected, found)
             if exact and not gap <= TOLERANCE:
                 raise InputError(f"its logits differ from the network's by {gap:.2g} of the largest, more than {TOLERANCE:g}")
         except InputError as error:
             tqdm.write(f"{path} is left out: {error}", file=sys.stderr)
             return None
         artifacts.write_bytes(path, content)
-        figures[kind] = {"accuracy": _percent(found, test), "validation_accuracy": _percent(judged, validation),
+        figures[kind] = {"accuracy": right_percent(found, test.labels), "validation_accuracy": right_percent(judged, validation.labels),
                          "nll": F.cross_entropy(found, test.labels).item(), "bytes": len(content),
                          **({"largest_gap": gap} if exact else {})}
         return content
@@ -89,10 +90,6 @@ def _files(name: str, network: nn.Module, validation: Split, test: Split, about:
         batches = validation[:calibration].split(CALIBRATION_BATCH)
         tried("int8", lambda: export.int8(plain, batches), session, exact=False)
     return figures
-
-
-def _percent(logits: Tensor, split: Split) -> float:
-    return 100 * (logits.argmax(1) == split.labels).double().mean().item()
 
 
 if __name__ == "__main__":

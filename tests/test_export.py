@@ -9,6 +9,7 @@ from torch import nn
 
 from sparsify import export, models
 from sparsify.compress.remove import remove
+from sparsify.measure.accuracy import largest_gap
 from sparsify.settings import InputError
 from sparsify.structure import analyse
 
@@ -43,7 +44,7 @@ def run(files, kind):
 @pytest.mark.parametrize("sizes", [[9], [1, 8], [4, 3, 2]])
 def test_a_file_answers_as_the_network_at_any_batch_size(kind, gap, sizes, small, files):
     expected, found = export.logits(small, [IMAGES]), export.logits(run(files, kind), IMAGES.split(sizes))
-    assert found.shape == (9, 10) and export.largest_gap(expected, found) < gap
+    assert found.shape == (9, 10) and largest_gap(expected, found) < gap
     assert kind != "int8" or not torch.equal(expected, found)
 
 

@@ -1,7 +1,7 @@
 """What may be left, in place of a weight of the KL: beta follows the distance of the expected size from its target.
 
 The size is the one that a threshold of 0 on log alpha would leave, with a smooth count: a unit or a weight is left with probability
-sigmoid(-log alpha). Its logarithm has to fall along a line from the full size to the target, over FALL of the training, and
+sigmoid(-log alpha / SOFTNESS). Its logarithm has to fall along a line from the full size to the target, over FALL of the training, and
 log beta moves by the distance from that line: dual ascent in the logarithm, docs/theory.md section 3.8."""
 
 import math
@@ -21,11 +21,11 @@ LOG_BETAS = (math.log(1e-5), math.log(1e5))
 
 
 class ExpectedSize:
-    """The expected size of what a threshold would leave of a twin, as a smooth function of its log alphas."""
+    """The expected size of what a threshold of 0 would leave of a twin, as a smooth function of its log alphas."""
 
-    def __init__(self, twin: nn.Module, structure: Structure, by: str, threshold: float = 0.0):
+    def __init__(self, twin: nn.Module, structure: Structure, by: str):
         """by: units, weights, nonzeros, macs. Raises InputError where single weights have the prior and `by` is not nonzeros."""
-        self._groups, self._threshold, self._by = groups_of(twin), threshold, by
+        self._groups, self._by = groups_of(twin), by
         if not self._groups:
             raise not_bayesian()
         self._single = isinstance(self._groups[0], Weights)
@@ -50,7 +50,7 @@ class ExpectedSize:
     @torch.no_grad()
     def __call__(self) -> Tensor:
         """-> () in units, weights or multiply-accumulates"""
-        left = torch.stack([torch.sigmoid((self._threshold - group.log_alpha()) / SOFTNESS).sum() for group in self._groups])
+        left = torch.stack([torch.sigmoid(-group.log_alpha() / SOFTNESS).sum() for group in self._groups])
         if self._single:
             return left.sum() + self._free
         if self._by == "units":
@@ -90,7 +90,7 @@ class Pressure(nn.Module):
         if not 0 < share < 1:
             raise InputError(f"the target is {target:g} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller count")
         self._expected, self._total, self.share = expected, max(1, total_steps), share
-        like = torch.as_tensor(expected())
+        like = expected()
         self.register_buffer("log_beta", like.new_tensor(math.log(beta)))
         self.register_buffer("steps", like.new_zeros(()))
 

@@ -23,21 +23,26 @@ def predict(model: nn.Module, split: Split, batch_size: int | None = None) -> Te
 
 
 def accuracy_percent(model: nn.Module, split: Split) -> float:
-    return _accuracy_percent(predict(model, split), split.labels)
+    return right_percent(predict(model, split), split.labels)
 
 
 def quality(model: nn.Module, split: Split) -> dict[str, float]:
     """Accuracy in percent, negative log-likelihood in nats."""
     logits = predict(model, split)
-    return {"accuracy": _accuracy_percent(logits, split.labels),
+    return {"accuracy": right_percent(logits, split.labels),
             "nll": F.cross_entropy(logits, split.labels).item()}
 
 
 def largest_logit_gap(model: nn.Module, other: nn.Module, split: Split) -> float:
-    """The largest difference between two networks' logits, as a share of the largest logit (of 1, if all are smaller)."""
-    logits, others = predict(model, split), predict(other, split)
-    return ((logits - others).abs().max() / logits.abs().max().clamp_min(1)).item()
+    """`largest_gap` of two networks' answers."""
+    return largest_gap(predict(model, split), predict(other, split))
 
 
-def _accuracy_percent(logits: Tensor, labels: Tensor) -> float:
+def largest_gap(expected: Tensor, found: Tensor) -> float:
+    """The largest difference between logits, as a share of the largest expected one (of 1, if all are smaller)."""
+    return ((expected - found).abs().max() / expected.abs().max().clamp_min(1)).item()
+
+
+def right_percent(logits: Tensor, labels: Tensor) -> float:
+    """(N, K), (N,)"""
     return 100 * (logits.argmax(1) == labels).double().mean().item()
