@@ -47,11 +47,17 @@ class Queue:
 
     def run(self, experiments: Sequence[grid.Experiment]) -> dict[str, str]:
         """Those that wait or run already are not queued again. An interruption ends the wait alone: the workers go on."""
+        if grid.git("rev-parse", "--is-shallow-repository") == "true":  # DVC cannot fetch their commits into it, and says nothing
+            raise InputError("this clone is shallow, and DVC's queue loses its experiments; git fetch --unshallow")
         pending = self._pending()[0]
         for experiment in tqdm([each for each in experiments if each.name not in pending], "queueing", disable=None):
             changes = [part for override in experiment.overrides for part in ("-S", override)]
             self._dvc("exp", "run", "--queue", "--name", experiment.name, *changes, *experiment.targets)
-        self._wait({experiment.name for experiment in experiments})
+        try:
+            self._wait({experiment.name for experiment in experiments})
+        except KeyboardInterrupt:
+            print("DVC's queue goes on without this command; dvc queue stop --kill ends it", file=sys.stderr)
+            raise
         failed = {experiment.name for experiment in experiments} - self._commits().keys()
         return {name: trial.last_words(self._dvc("queue", "logs", name, check=False).splitlines()) for name in sorted(failed)}
 
