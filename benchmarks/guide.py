@@ -12,7 +12,7 @@ from benchmarks.results import Table, filled, markdown, mean
 from sparsify.settings import InputError
 
 PAGE, ROWS = TOP / "docs" / "guide.md", TOP / "docs" / "guide" / "frontier.csv"
-HEAD = ["prior", "target", "hidden units", "weights that are not zero", "MACs", "validation %", "magnitude there", "test %",
+HEAD = ["prior", "target", "hidden units", "non-zero weights", "MACs", "validation %", "magnitude there", "test %",
         "magnitude there"]
 
 

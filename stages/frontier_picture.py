@@ -11,7 +11,7 @@ from stages.frontier_plan import MEASURES
 from stages.sweep_pictures import stretch_accuracy
 
 COLORS = {"gaussian": "#0072B2", "mixture": "#D55E00", "gate": "#009E73", "log_uniform": "#CC79A7", "ard": "#E69F00"}  # Okabe and Ito's
-NAMES = {"units": "hidden units", "weights": "weights", "nonzeros": "weights that are not zero", "macs": "multiply-accumulates"}
+NAMES = {"units": "hidden units", "weights": "weights", "nonzeros": "non-zero weights", "macs": "multiply-accumulates"}
 CURVE = ["prior", "by"]
 NEAREST = 0.05  # of the height of a panel, between two labels
 
@@ -23,7 +23,7 @@ def frontier(rows: pd.DataFrame, against: str, on: str, title: str) -> Figure:
     rows: of stages.frontier; against: units, weights, nonzeros or macs; on: validation or test"""
     key, count = "accuracy" if on == "test" else "validation_accuracy", MEASURES[against]
     rows = rows.assign(left=100 * rows[f"{count}_left"] / rows[f"{count}_total"], shown=rows[key], dense=rows[f"{key}_dense"])
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
     levels, differences = figure.subplots(1, 2)
     ends: dict[Axes, dict[str, tuple[float, float]]] = {levels: {}, differences: {}}
     several = rows.groupby("prior")["by"].nunique()
@@ -40,14 +40,15 @@ def frontier(rows: pd.DataFrame, against: str, on: str, title: str) -> Figure:
     levels.set_ylabel(f"{on} accuracy (%)")
     differences.set_ylabel(f"points of {on} accuracy above magnitude")
     seeds = rows["seed"].nunique()
-    levels.set_title(f"solid: the prior; dashed: magnitude at its sizes and with its recovery\nmean and deviation of "
-                     f"{seeds} seed{'s' if seeds > 1 else ''}", loc="left", fontsize=10)
+    counted = f"mean and deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    levels.set_title(f"solid: the prior; dashed: magnitude at its sizes and with its recovery\n{counted}", loc="left", fontsize=10)
     differences.set_title("the prior less magnitude, seed by seed", loc="left", fontsize=10)
     for axes in (levels, differences):
         _shares(axes, rows["left"], NAMES[against])
         _labels(axes, ends[axes])
     for axes, height, text in ((levels, dense, f"dense, {dense:.2f} %"), (differences, 0, "magnitude")):
-        axes.annotate(text, (0, height), (2, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points", fontsize=9, color="0.35")
+        axes.annotate(text, (1, height), (-2, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points", ha="right", fontsize=9,
+                      color="0.35")
     figure.suptitle(title or "default", x=0.01, ha="left", fontweight="bold")
     return figure
 

@@ -16,7 +16,7 @@ from sparsify.settings import InputError
 from stages import grid, run, trial
 
 STAGES = ("baseline", "bayesian", "prune", "controls")  # whose metrics a frontier is drawn from
-PAUSE = 5.0  # seconds between two looks at the queue
+PAUSE, LOOK = 5.0, 60.0  # seconds between two looks at git, and at DVC's queue, each of which costs a core seconds
 PATIENCE = 3  # looks in a row that find a queue without workers, each of which starts them again
 Metrics = Mapping[str, Mapping[str, Any]]  # by stage
 
@@ -62,20 +62,23 @@ class Queue:
         return {name: trial.last_words(self._dvc("queue", "logs", name, check=False).splitlines()) for name in sorted(failed)}
 
     def _wait(self, names: set[str]) -> None:
-        idle = 0
+        idle, look = 0, time.monotonic()
         with tqdm(total=len(names), desc="experiments", disable=None) as bar:
-            while True:
-                pending, workers = self._pending()
-                bar.update(len(names - pending) - bar.n)
-                if not names & pending:
-                    return
-                idle = 0 if workers else idle + 1
-                if idle > PATIENCE:
-                    raise InputError(f"DVC's queue has no worker that goes on with {min(names & pending)}; see dvc queue status, take the "
-                                     "experiment out by dvc queue kill or dvc queue remove, and give the same command again")
-                if not workers:
-                    self._dvc("queue", "start", "--jobs", str(self.jobs))
+            while left := names - self._commits().keys():
+                bar.update(len(names) - len(left) - bar.n)
+                if time.monotonic() >= look:
+                    pending, workers = self._pending()
+                    if not left & pending:
+                        return
+                    idle = 0 if workers else idle + 1
+                    if idle > PATIENCE:
+                        raise InputError(f"DVC's queue has no worker that goes on with {min(left & pending)}; see dvc queue status, take "
+                                         "the experiment out by dvc queue kill or dvc queue remove, and give the same command again")
+                    if not workers:
+                        self._dvc("queue", "start", "--jobs", str(self.jobs))
+                    look = time.monotonic() + LOOK
                 time.sleep(PAUSE)
+            bar.update(len(names) - bar.n)
 
     def _pending(self) -> tuple[set[str], int]:
         """The names of the experiments that wait or run, and how many workers there are."""

@@ -15,7 +15,7 @@ def test_a_line_has_the_prior_and_magnitude_beside_each_other():
         ROW | {"method": "magnitude", "seed": 2, "validation_accuracy": 91.0, "accuracy": 89.0}])
     head, line = guide.table(rows)
     assert dict(zip(head[:5], line[:5], strict=True)) == {
-        "prior": "`gate`", "target": "`units=0.1`", "hidden units": "40", "weights that are not zero": "1,000", "MACs": "2,000"}
+        "prior": "`gate`", "target": "`units=0.1`", "hidden units": "40", "non-zero weights": "1,000", "MACs": "2,000"}
     assert line[5:] == ["96.00 ± 1.41", "91.00", "93.50 ± 0.71", "89.50 ± 0.71"]
 
 

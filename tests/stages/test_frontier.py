@@ -205,6 +205,8 @@ def test_what_dvc_says_of_its_queue_is_understood(state, active, idle, monkeypat
 def test_a_queue_whose_workers_do_not_come_is_given_up(monkeypatch):
     queue, asked = frontier_runs.Queue(1), []
     monkeypatch.setattr(frontier_runs, "PAUSE", 0)
+    monkeypatch.setattr(frontier_runs, "LOOK", 0)
+    monkeypatch.setattr(queue, "_commits", dict)
     monkeypatch.setattr(queue, "_dvc", lambda *arguments: asked.append(arguments[1]) or STATUS.format("Running", 0, 0))
     with pytest.raises(InputError, match="no worker that goes on with kind-gate-1b; see dvc queue status"):
         queue._wait({"kind-gate-1b"})
@@ -247,6 +249,7 @@ class DVC:
         monkeypatch.setattr(queue, "_dvc", self)
         monkeypatch.setattr(queue, "_commits", lambda: self.commits)
         monkeypatch.setattr(frontier_runs, "PAUSE", 0)
+        monkeypatch.setattr(frontier_runs, "LOOK", 0)
         monkeypatch.setattr(grid, "git", lambda *arguments: "false")
 
     def __call__(self, *arguments, check=True):
