@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from stages.frontier_plan import MEASURES
 from stages.sweep_pictures import stretch_accuracy
@@ -23,7 +24,7 @@ def frontier(rows: pd.DataFrame, against: str, on: str, title: str) -> Figure:
     rows: of stages.frontier; against: units, weights, nonzeros or macs; on: validation or test"""
     key, count = "accuracy" if on == "test" else "validation_accuracy", MEASURES[against]
     rows = rows.assign(left=100 * rows[f"{count}_left"] / rows[f"{count}_total"], shown=rows[key], dense=rows[f"{key}_dense"])
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.7), layout="constrained")
     levels, differences = figure.subplots(1, 2)
     ends: dict[Axes, dict[str, tuple[float, float]]] = {levels: {}, differences: {}}
     several = rows.groupby("prior")["by"].nunique()
@@ -38,17 +39,15 @@ def frontier(rows: pd.DataFrame, against: str, on: str, title: str) -> Figure:
     differences.axhline(0, color="0.35", linewidth=1, linestyle="--")
     stretch_accuracy(levels, pd.concat([rows["shown"], rows["dense"]]), max(0, rows["shown"].min() - 1))
     levels.set_ylabel(f"{on} accuracy (%)")
-    differences.set_ylabel(f"points of {on} accuracy above magnitude")
+    differences.set_ylabel(f"points of {on} accuracy")
     seeds = rows["seed"].nunique()
     counted = f"mean and deviation of {seeds} seeds" if seeds > 1 else "one seed"
-    levels.set_title(f"solid: the prior; dashed: magnitude at its sizes and with its recovery\n{counted}", loc="left", fontsize=10)
-    differences.set_title("the prior less magnitude, seed by seed", loc="left", fontsize=10)
+    levels.set_title(f"solid: the prior; dashed: magnitude at its sizes, same recovery\n{counted}; line across: dense, {dense:.2f} %",
+                     loc="left", fontsize=9)
+    differences.set_title("the prior less magnitude, seed by seed\nline across: as good as magnitude", loc="left", fontsize=9)
     for axes in (levels, differences):
         _shares(axes, rows["left"], NAMES[against])
         _labels(axes, ends[axes])
-    for axes, height, text in ((levels, dense, f"dense, {dense:.2f} %"), (differences, 0, "magnitude")):
-        axes.annotate(text, (1, height), (-2, 3), xycoords=axes.get_yaxis_transform(), textcoords="offset points", ha="right", fontsize=9,
-                      color="0.35")
     figure.suptitle(title or "default", x=0.01, ha="left", fontweight="bold")
     return figure
 
@@ -74,7 +73,7 @@ def _shares(axes: Axes, left: pd.Series, name: str) -> None:
     axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel(f"{name} left")
-    axes.grid(alpha=0.25)
+    axes.grid(alpha=0.25, axis="y")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -85,4 +84,5 @@ def _labels(axes: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
     for name, end in sorted(ends.items(), key=lambda item: item[1][1]):
         x, y = transform.transform(end)
         last = max(y, last + NEAREST)
-        axes.annotate(name, end, (x + 0.015, last), textcoords="axes fraction", va="center", fontsize=9, color=COLORS[name.split(" ")[0]])
+        axes.annotate(name, end, (x + 0.015, last), textcoords="axes fraction", va="center", fontsize=9, color=COLORS[name.split(" ")[0]],
+                      path_effects=[withStroke(linewidth=2.5, foreground="white")])

@@ -180,7 +180,8 @@ def test_each_line_is_named_at_its_end_and_the_dense_network_is_there(panels):
             assert to_hex(named[prior].get_color()) == to_hex(line.get_color())
         heights = sorted(named[prior].xyann[1] for prior in ("gaussian", "gate"))
         assert heights[1] - heights[0] >= frontier_picture.NEAREST - 1e-9
-    assert "dense, 95.00 %" in {text.get_text() for text in levels.texts}
+    assert "line across: dense, 95.00 %" in levels.get_title("left")
+    assert [list(line.get_ydata()) for line in levels.get_lines() if len(line.get_xdata()) == 2] == [[95, 95]]
     assert levels.get_xscale() == "log" and levels.get_xlim()[0] > levels.get_xlim()[1]
     assert differences.get_xlabel() == "hidden units left"
 
