@@ -30,7 +30,6 @@ from sparsify import artifacts
 from sparsify.data import NAMES
 from sparsify.settings import InputError, build
 from stages.params import Params
-from stages.recovery import path_epochs
 from stages.runtime import METRICS
 
 RESULTS = TOP / METRICS / "results.csv"
@@ -60,7 +59,7 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
     shared = {"recipe": settings.recipe_name, "seed": settings.seed, "accuracy_dense": baseline["accuracy"], "device": prune["device"],
               "torch": prune["torch"], "commit": commit, "settings": fingerprint(params), "overrides": changed}
     yield shared | {key: prune[key] for key in COUNTS} | {
-        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs(settings),
+        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": settings.path_epochs,
         "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
     for method in settings.controls.methods if "controls" in metrics else ():
         control, from_dense = metrics["controls"][method], method == "magnitude"

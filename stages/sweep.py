@@ -15,15 +15,15 @@ from tqdm import tqdm
 
 from sparsify import artifacts, data
 from sparsify.compress import magnitude
+from sparsify.compress.recovery import recover
 from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
 from sparsify.structure import Structure, analyse
-from sparsify.training import Teacher, answers
+from sparsify.training import Teacher, answers, taught
 from stages import networks, runtime
 from stages.params import Params
-from stages.recovery import recover
 
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
 REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
@@ -122,7 +122,8 @@ def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: s
     yield _row(network, structure, method, share, dataset, recovered=0, seed="")
     for seed in params.sweep.seeds:
         trained = copy.deepcopy(network)
-        recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
+        loss = taught(trained, teacher, settings, params.finetune.distill, params.finetune.temperature)
+        recover(trained, dataset.train, loss, settings, dict, seed, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
 
 
