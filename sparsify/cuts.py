@@ -64,14 +64,13 @@ class Cuts:
         """What thresholds over the whole range leave, and what they cost before recovery; the highest, which leaves all, first."""
         return scan(self.at, candidates(self.irrelevance, SCAN_POINTS), self._measured(accuracy))
 
-    def within_drop(self, rows: list[Row], max_drop: float, accuracy: Callable[[nn.Module], float]) -> tuple[float, list[Row]]:
-        """The threshold that leaves the fewest weights of those that cost no more than `max_drop` points before recovery, and `rows`,
-        from `scanned`, with those that were tried besides."""
-        least = rows[0][ACCURACY] - max_drop
+    def within_drop(self, rows: list[Row], least: float, accuracy: Callable[[nn.Module], float]) -> tuple[float, list[Row]]:
+        """The threshold that leaves the fewest weights of those that keep an accuracy of `least` before recovery, or all if none does;
+        and `rows`, from `scanned`, with those that were tried besides."""
         chosen = within_budget(rows, WEIGHTS, ACCURACY, least)
         between = finer(self.irrelevance, [row["threshold"] for row in rows], chosen["threshold"], FINER_POINTS)
-        more = scan(self.at, between, self._measured(accuracy))[1:]
-        return within_budget(rows + more, WEIGHTS, ACCURACY, least)["threshold"], sorted(rows + more, key=lambda row: -row["threshold"])
+        rows = rows + scan(self.at, between, self._measured(accuracy))[1:]
+        return within_budget(rows, WEIGHTS, ACCURACY, least)["threshold"], sorted(rows, key=lambda row: -row["threshold"])
 
     def cut(self, threshold: float) -> tuple[nn.Module, nn.Module, Report]:
         """The small network, proven; the masked one that it equals; and what was done."""

@@ -4,8 +4,6 @@ magnitude: the same dense network, cut to that size by magnitude, with the same 
 scratch: that very network, its weights drawn anew, in recovery's setting for as many epochs as the whole Bayesian path took."""
 
 import time
-from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +11,15 @@ from torch import Tensor, nn
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import magnitude, masks
 from sparsify.compress.cut import cut_of, sliced
-from sparsify.compress.recovery import recover
 from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
 from sparsify.models import Architecture
 from sparsify.structure import Structure, analyse
-from sparsify.training import answers, taught
 from stages import inputs as inputs_of
 from stages import networks, runtime
 from stages.params import Params
+from stages.recovery import recovery_of
 
 
 def controls(params: Params) -> None:
@@ -31,7 +28,7 @@ def controls(params: Params) -> None:
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
-    teacher = answers(dense, dataset.train, params.finetune.train.augment)
+    recovery = recovery_of(params, dense, dataset)
     inputs = inputs_of.may_leave(params, dense, structure)
     ways = {"magnitude": (lambda: _cut(dense, small, structure, example, inputs), params.finetune.train.epochs),
             "scratch": (lambda: _from_scratch(small, architecture), params.path_epochs)}
@@ -43,9 +40,7 @@ def controls(params: Params) -> None:
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]
         network = make()
-        train = replace(params.finetune.train, epochs=epochs)
-        recover(network, dataset.train, taught(network, teacher, train, params.finetune.distill, params.finetune.temperature), train,
-                partial(_accuracy, network, dataset), params.seed, method, state=state)
+        recovery(network, method, epochs, state=state)
         figures[method] = {
             **quality(network, dataset.test),
             "validation_accuracy": accuracy_percent(network, dataset.validation),
@@ -57,10 +52,6 @@ def controls(params: Params) -> None:
     artifacts.write_json(runtime.METRICS / "controls.json", {"controls": {**figures, **runtime.provenance(params.seed)}})
     for state in states.values():
         state.unlink(missing_ok=True)
-
-
-def _accuracy(network: nn.Module, dataset: data.Dataset) -> dict[str, float]:
-    return {"validation_accuracy": accuracy_percent(network, dataset.validation)}
 
 
 def _from_scratch(small: nn.Module, architecture: Architecture) -> nn.Module:

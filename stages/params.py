@@ -70,7 +70,15 @@ class Prune(Settings):
     threshold: float | None  # of log alpha; empty: chosen on validation
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
     target: Target  # what the cut leaves at most, in place of max_accuracy_drop
+    max_final_drop: NonNegative | None  # points under the dense network that the small one may end, in place of both
+    trial_epochs: PositiveInt | None  # of each short recovery of its search; empty: a quarter of finetune.train.epochs
     inputs: bool  # input pixels may leave the network too
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold is not None and self.max_final_drop is not None:
+            raise InputError(f"prune.threshold is {self.threshold:g} and prune.max_final_drop {self.max_final_drop:g}; only one of them "
+                             "can say where to cut: set the other to null")
 
 
 @dataclass(frozen=True)

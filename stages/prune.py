@@ -6,20 +6,21 @@ from torch import nn
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.convert import bake, log_alphas
+from sparsify.budget import default_trial_epochs, forget, kept, search
 from sparsify.compress import store
-from sparsify.compress.recovery import recover
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
 from sparsify.measure.size import Size, reduction, size
 from sparsify.structure import analyse
-from sparsify.training import answers, taught
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
+from stages.recovery import recovery_of
 
 
 def prune(params: Params) -> None:
-    state = runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
+    state, trials = (runtime.training_state(name, params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
+                     for name in ("prune", "trials"))
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
@@ -30,27 +31,33 @@ def prune(params: Params) -> None:
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, inputs)
 
+    recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
+
     def accuracy(network: nn.Module) -> float:
         return accuracy_percent(network, dataset.validation)
 
     rows, threshold = cuts.scanned(accuracy), params.prune.threshold
-    if threshold is None and params.prune.target.given():
+    if final_drop is not None:
+        epochs = params.prune.trial_epochs or default_trial_epochs(params.finetune.train.epochs)
+        best, tried, rows = search(cuts, rows, accuracy(dense), final_drop, recovery, epochs, trials)
+        threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
+    elif threshold is None and params.prune.target.given():
         threshold = cuts.exactly(params.prune.target)
     elif threshold is None:
-        threshold, rows = cuts.within_drop(rows, params.prune.max_accuracy_drop, accuracy)
+        threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
     small, masked, report = cuts.cut(threshold)
     gap = largest_logit_gap(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    finetune = params.finetune
-    teacher = answers(dense, dataset.train, finetune.train.augment)
-    curve = recover(small, dataset.train, taught(small, teacher, finetune.train, finetune.distill, finetune.temperature), finetune.train,
-                    lambda: {"validation_accuracy": accuracy(small)}, params.seed, "fine-tuning", state=state)
+    curve = recovery(small, "fine-tuning", state=state)
     if not distributed.first():
         return
 
+    if final_drop is not None:
+        budget |= {"max_final_drop": final_drop, "final_drop": accuracy(dense) - accuracy(small)}
+        print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
@@ -62,10 +69,12 @@ def prune(params: Params) -> None:
         **{f"{key}_finetuned": value for key, value in quality(small, dataset.test).items()},
         "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),
         **reduction(before, after),
+        **({"budget": budget} if budget else {}),
         "logit_gap": gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
+    forget(trials)
 
 
 def _units(before: Size, after: Size) -> list[dict[str, str | int]]:

@@ -1,5 +1,7 @@
 """What a small network is given after the cut: training, as a rule with the dense one as its teacher, its zeros held."""
 
+import copy
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,10 @@ from torch import nn
 from sparsify.compress.masks import hold_zeros
 from sparsify.data import Loaded, Split
 from sparsify.settings import Fraction, Positive, Settings
-from sparsify.training import LossFunction, StepSettings, TrainSettings, fit
+from sparsify.training import Batch, LossFunction, StepSettings, TrainSettings, fit
 
 _TRAIN = TrainSettings(epochs=40, precision="bfloat16")
+_TIMED_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,38 @@ class RecoverySettings(Settings):
     train: TrainSettings = _TRAIN
 
 
-def recover(small: nn.Module, train: Split | Loaded, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
-            seed: int, label: str, total_steps: int | None = None, state: Path | None = None) -> list[dict[str, float]]:
-    """Trains `small` in place with `loss`, which asks it, and returns the curve of `fit`, which takes the rest.
+@dataclass(frozen=True)
+class Recovery:
+    """One recovery for all small networks of an experiment: the same examples, loss and seed, so that what differs is the cut alone."""
 
-    The seed is set here, so that the way in which the network became small does not decide which images come first."""
-    torch.manual_seed(seed)
-    if isinstance(train, Loaded):
-        train.seed(seed)
-    return fit(small, train, loss, settings, evaluate, label, hold_zeros(small), total_steps, state=state)
+    train: Split | Loaded
+    loss: Callable[[nn.Module], LossFunction]  # of a small network
+    evaluate: Callable[[nn.Module], dict[str, float]]
+    settings: StepSettings
+    seed: int
+
+    def __call__(self, small: nn.Module, label: str, epochs: int | None = None, total_steps: int | None = None,
+                 state: Path | None = None) -> list[dict[str, float]]:
+        """Trains `small` in place and returns the curve of `fit`, which takes the rest. epochs: in place of those of the settings, whose
+        schedule then falls to its end in as many.
+
+        The seed is set here, so that the way in which the network became small does not decide which images come first."""
+        torch.manual_seed(self.seed)
+        if isinstance(self.train, Loaded):
+            self.train.seed(self.seed)
+        settings = self.settings if epochs is None else TrainSettings(**vars(self.settings) | {"epochs": epochs})
+        return fit(small, self.train, self.loss(small), settings, lambda: self.evaluate(small), label, hold_zeros(small), total_steps,
+                   state=state)
+
+    def seconds_per_epoch(self, network: nn.Module) -> float:
+        """About, by a few steps of a copy without an optimiser, not captured."""
+        network = copy.deepcopy(network).train()
+        loss, order = self.loss(network), self.train.order(self.settings.batch_size)
+        seconds = []
+        for indices, (inputs, labels) in zip(order[:_TIMED_STEPS], self.train.pairs(list(order[:_TIMED_STEPS])), strict=True):
+            start = time.perf_counter()
+            torch.stack(list(loss(Batch(inputs, labels, indices, 0.0)).values())).sum().backward()
+            if inputs.is_cuda:
+                torch.cuda.synchronize(inputs.device)
+            seconds.append(time.perf_counter() - start)
+        return min(seconds) * len(order)
