@@ -1,6 +1,6 @@
 """The networks that a twin can become, by threshold of log alpha: how large each is, which fits a wish, and the one that is cut."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,12 @@ WEIGHTS, ACCURACY = "weights_removed_percent", "validation_accuracy"
 
 class Cuts:
     """mean: the plain network of the twin's means. scores: its log alphas, by which units or weights go. inputs: whether features of
-    the input may leave. example: what the network is called with."""
+    the input may leave. protect: streams and modules that keep their width. example: what the network is called with."""
 
-    def __init__(self, mean: nn.Module, scores: LogAlphas, structure: Structure, example: Tensor, inputs: bool = False):
+    def __init__(self, mean: nn.Module, scores: LogAlphas, structure: Structure, example: Tensor, inputs: bool = False,
+                 protect: Collection[str] = ()):
         self.mean, self.scores, self.structure, self.example, self.inputs = mean, scores, structure, example, inputs
+        self.protect = protect
         self.irrelevance = {**scores.units, **scores.weights}
         self.before = size(mean, structure, example)
 
@@ -76,7 +78,8 @@ class Cuts:
         """The small network, proven; the masked one that it equals; and what was done."""
         threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
         keep, weights = relevant(self.scores, threshold, LEAST)
-        small, report = remove(self.mean, self.example, keep, weights=weights, inputs=self.inputs, structure=self.structure)
+        small, report = remove(self.mean, self.example, keep, weights=weights, inputs=self.inputs, protect=self.protect,
+                               structure=self.structure)
         return small, mask(self.mean, self.example, keep, weights=weights, inputs=self.inputs, structure=self.structure), report
 
     def size(self, network: nn.Module) -> Size:

@@ -138,6 +138,13 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
     return curve
 
 
+def seed_draws(train: Split | Loaded, seed: int) -> None:
+    """Of torch, and of what the loader draws from generators of its own."""
+    torch.manual_seed(seed)
+    if isinstance(train, Loaded):
+        train.seed(seed)
+
+
 def _eager_steps(step: Callable[[Tensor, float, tuple[Tensor, Tensor]], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler,
                  train: Split | Loaded, order: Tensor, epochs_done: Sequence[float]) -> Tensor:
     """The steps of one epoch.  order: (steps, B) indices  -> (steps, terms)"""
@@ -187,11 +194,6 @@ def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, s
         hard = F.cross_entropy(logits, batch.labels, label_smoothing=settings.label_smoothing)
         return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
     return loss
-
-
-def taught(student: nn.Module, teacher: Teacher, settings: StepSettings, share: float, temperature: float) -> LossFunction:
-    """`distillation` where the teacher has a share; else it is not asked: its answers to moved images cost as much as the training."""
-    return distillation(student, teacher, settings, share, temperature) if share else cross_entropy(student, settings)
 
 
 def make_optimizer(model: nn.Module, settings: StepSettings,

@@ -4,14 +4,13 @@ from torch import nn
 
 from sparsify.compress.recovery import Recovery
 from sparsify.data import Dataset
-from sparsify.measure.accuracy import accuracy_percent
-from sparsify.training import StepSettings, answers, taught
+from sparsify.task import Task
+from sparsify.training import StepSettings
 from stages.params import Params
 
 
 def recovery_of(params: Params, dense: nn.Module, dataset: Dataset, train: StepSettings | None = None) -> Recovery:
     """dense: the teacher. train: in place of finetune.train"""
-    finetune, train = params.finetune, train or params.finetune.train
-    teacher = answers(dense, dataset.train, train.augment)
-    return Recovery(dataset.train, lambda small: taught(small, teacher, train, finetune.distill, finetune.temperature),
-                    lambda small: {"validation_accuracy": accuracy_percent(small, dataset.validation)}, train, params.seed)
+    task, train = Task(dataset.train, dataset.validation), train or params.finetune.train
+    return Recovery(task.train, task.learnt(train, dense, params.finetune.distill, params.finetune.temperature),
+                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed)

@@ -6,7 +6,7 @@ from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.variational import fit_posterior
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.structure import analyse
-from sparsify.training import answers, cross_entropy, distillation
+from sparsify.task import Task
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
@@ -26,13 +26,11 @@ def train_bayesian(params: Params) -> None:
         print(*untouched, sep="\n", end="\n" if untouched else "")
 
     train, share = params.bayesian.train, params.bayesian.distill
-    data_loss = cross_entropy(model, train)
-    if share:
-        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train, train.augment)
-        data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
+    task, teacher = Task(dataset.train, dataset.validation), networks.load(runtime.BASELINE, architecture) if share else None
+    data_loss = task.learnt(train, teacher, share, params.bayesian.temperature)(model)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
     curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian,
-                          lambda: {"validation_accuracy": accuracy_percent(model, dataset.validation)},
+                          lambda: {"validation_accuracy": task.score(model)},
                           f"bayesian ({params.prior.kind})", state)
     if not distributed.first():
         return

@@ -12,7 +12,7 @@ from torch import nn
 from sparsify.compress.masks import hold_zeros
 from sparsify.data import Loaded, Split
 from sparsify.settings import Fraction, Positive, Settings
-from sparsify.training import Batch, LossFunction, StepSettings, TrainSettings, fit
+from sparsify.training import Batch, LossFunction, StepSettings, TrainSettings, fit, seed_draws
 
 _TRAIN = TrainSettings(epochs=40, precision="bfloat16")
 _TIMED_STEPS = 4
@@ -41,9 +41,7 @@ class Recovery:
         schedule then falls to its end in as many.
 
         The seed is set here, so that the way in which the network became small does not decide which images come first."""
-        torch.manual_seed(self.seed)
-        if isinstance(self.train, Loaded):
-            self.train.seed(self.seed)
+        seed_draws(self.train, self.seed)
         settings = self.settings if epochs is None else TrainSettings(**vars(self.settings) | {"epochs": epochs})
         return fit(small, self.train, self.loss(small), settings, lambda: self.evaluate(small), label, hold_zeros(small), total_steps,
                    state=state)

@@ -22,19 +22,20 @@ class Loaded:
     def __init__(self, loader: DataLoader[Any], device: torch.device | str, name: str):
         self._loader, self.device, self._name = loader, torch.device(device), name
         self._steps = _length(loader, name)
-        self.first = next(iter(self), None)
-        if self.first is None:
+        first = next(iter(self), None)
+        if first is None:
             raise InputError(f"{name} gives no batch; it has to give batches of (inputs, targets)")
+        self.first = first
 
     def __len__(self) -> int:
         """Examples in an epoch, as far as the loader tells them."""
         size = self._loader.batch_size
-        return min(len(self._loader.sampler), self._steps * size) if size else self._steps * len(self.first[0])  # type: ignore
+        return min(len(self._loader.sampler), self._steps * size) if size else self._steps * len(self.first[0])  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one input."""
-        return tuple(self.first[0].shape[1:])  # type: ignore[index]
+        return tuple(self.first[0].shape[1:])
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in self._loader:
@@ -90,7 +91,7 @@ def loaded(loader: Any, device: torch.device | str, name: str) -> tuple[Split | 
     tensors = _tensors(loader.dataset) if _plain(loader) else None
     if tensors is None or sum(each.nbytes for each in tensors) > memory.free(device) // 2:
         part = Loaded(loader, device, name)
-        return part, loader.batch_size or len(part.first[0])  # type: ignore[index]
+        return part, loader.batch_size or len(part.first[0])
     inputs, targets = (each.to(device) for each in tensors)
     return Split(inputs, targets), loader.batch_size or 1
 

@@ -8,22 +8,21 @@ from torch import nn
 
 from sparsify.compress.recovery import Recovery
 from sparsify.data import Split
-from sparsify.training import cross_entropy, taught
+from sparsify.task import Task
+from sparsify.training import cross_entropy
 
 SPLIT = Split(torch.randn(16, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_the_teacher_is_asked_where_it_has_a_share(train_settings, share):
-    asked, settings = [], train_settings()
-
-    def teacher(batch):
-        asked.append(batch.indices)
-        return torch.zeros(len(batch.labels), 3)
+def test_the_teacher_has_its_share_and_zeros_stay(train_settings, share):
+    settings, teacher = train_settings(), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    asked = []
+    teacher.register_forward_hook(lambda *_: asked.append(1))
     small = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     with torch.no_grad():
         small[1].weight[1] = 0
-    curve = Recovery(SPLIT, lambda small: taught(small, teacher, settings, share, 2.0), lambda _: {}, settings, 1)(small, "test")
+    curve = Recovery(SPLIT, Task(SPLIT, SPLIT).learnt(settings, teacher, share, 2.0), lambda _: {}, settings, 1)(small, "test")
     assert bool(asked) == ("distillation" in curve[-1]) == (share > 0)
     assert curve[-1]["nll"] < curve[0]["nll"]
     assert not small[1].weight[1].any() and small[1].weight[0].all()

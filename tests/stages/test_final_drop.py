@@ -12,10 +12,10 @@ from sparsify.settings import InputError
 from stages import params, prune, runtime, train_baseline, train_bayesian
 
 
-def prepare(*overrides):
-    compose(Path("params.yaml"), "recipe=smoke", "baseline.epochs=8", "baseline.batch_size=20", "bayesian.train.epochs=12", "bayesian.train.batch_size=20",
-            "bayesian.distill=0", "finetune.train.epochs=8", "finetune.train.batch_size=20", "prior.kind=gate", "prior.target.units=0.25", "prune.max_final_drop=10",
-            *overrides)
+def prepare():
+    sizes = [f"{section}.batch_size=20" for section in ("baseline", "bayesian.train", "finetune.train")]
+    compose(Path("params.yaml"), "recipe=smoke", "baseline.epochs=8", "bayesian.train.epochs=12", "finetune.train.epochs=8", *sizes,
+            "bayesian.distill=0", "prior.kind=gate", "prior.target.units=0.25", "prune.max_final_drop=10")
     torch.manual_seed(0)
     labels = torch.arange(300) % 10
     images = (100 * (torch.rand(10, 1, 28, 28) > 0.5)[labels] + 150 * torch.rand(300, 1, 28, 28)).to(torch.uint8)
