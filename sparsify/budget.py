@@ -74,7 +74,7 @@ def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recov
     trials = most_trials(start.left, smallest)
     seconds = trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold))
     _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
-         f"trials of {trial_epochs} epochs each, {seconds:.0f} s or less, then the recovery")
+         f"trials of {trial_epochs} epochs each, about {seconds:.0f} s or less, then the recovery")
     done = _read(state)
 
     def accuracy(threshold: float) -> float:
@@ -84,7 +84,7 @@ def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recov
             recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
             done[key] = distributed.same(recovery.evaluate(network)[ACCURACY])
             if state is not None and distributed.first():
-                artifacts.write_json(_ledger(state), done)
+                artifacts.write_json(_ledger(state), {key: repr(value) for key, value in done.items()})  # all digits
                 state.unlink(missing_ok=True)
         _say(f"{cuts.left(threshold, BY):,} weights: {done[key]:.2f} after {trial_epochs} epochs")
         return done[key]
