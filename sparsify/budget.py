@@ -3,7 +3,8 @@
 The short recovery has the whole schedule of the full one in fewer epochs, so that its learning rate too ends at nothing: the first
 epochs of the long schedule, at its highest rate, would say little of its end. As a rule more epochs make more of a network. So a trial is
 a lower bound: what keeps the accuracy after few epochs keeps it after all, and the network that is chosen may be larger than need be.
-One that keeps it before any recovery is not tried."""
+Validation is finite, and long trainings can overfit, so that what came out is measured again after the recovery (`kept`). A network that
+keeps the accuracy before any recovery is not tried."""
 
 import json
 import math

@@ -14,13 +14,13 @@ from sparsify.data import Loaded, Split
 from sparsify.settings import Fraction, Positive, Settings
 from sparsify.training import Batch, LossFunction, StepSettings, TrainSettings, fit, seed_draws
 
-_TRAIN = TrainSettings(epochs=40, precision="bfloat16")
+_TRAIN = TrainSettings(epochs=40, lr=1e-3, precision="bfloat16")
 _TIMED_STEPS = 4
 
 
 @dataclass(frozen=True)
 class RecoverySettings(Settings):
-    distill: Fraction = 0.5  # share of the loss that comes from the dense teacher
+    distill: Fraction = 0.9  # share of the loss that comes from the dense teacher
     temperature: Positive = 2.0
     train: TrainSettings = _TRAIN
 
