@@ -73,10 +73,10 @@ def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recov
     before = max(row[ACCURACY] for row in rows if row["threshold"] == threshold)
     start, smallest = Trial(threshold, cuts.left(threshold, BY), before), cuts.smallest(BY)
     trials = most_trials(start.left, smallest)
-    seconds = trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold))
-    _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
-         f"trials of {trial_epochs} epochs each, about {seconds:.0f} s or less, then the recovery")
     done = _read(state)
+    cost = f"{len(done)} are done" if done else f"about {trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold)):.0f} s"
+    _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
+         f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
     def accuracy(threshold: float) -> float:
         key = repr(threshold)

@@ -101,7 +101,7 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_network(model, loade
     def interrupted(*given):
         nonlocal steps
         steps += 1
-        if steps in (43, 123, 140):  # in the Bayesian training, in what follows it, and again
+        if steps in (43, 128, 145):  # in the Bayesian training, in what follows it, and again
             raise KeyboardInterrupt
         return descend(*given)
     monkeypatch.setattr(training, "descend", interrupted)
