@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from sparsify import artifacts, checkpoint, data, distributed
-from sparsify.bayes.convert import bake, log_alphas
+from sparsify import artifacts, checkpoint, compaction, data, distributed
+from sparsify.bayes.convert import bake
 from sparsify.bayes.priors import Target
 from sparsify.compaction import relevant
 from sparsify.compress import store
@@ -36,7 +36,7 @@ def prune(params: Params) -> None:
     structure = analyse(dense, example)
     before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
-    mean, scores = bake(twin), log_alphas(twin)
+    mean, scores = bake(twin), compaction.scores(twin, structure, params.prune.order)
 
     def cut_at(threshold: float) -> nn.Module:
         return draft(mean, structure, *relevant(scores, threshold, LEAST), inputs=inputs)
