@@ -2,13 +2,15 @@
 
     python -m benchmarks.orders                                            the default recipe, 4 minutes on one core
     python -m benchmarks.orders --name lenet5 --priors gate -S model.name=lenet5
-    python -m benchmarks.orders --docs                                     also into docs/theory.md
+    python -m benchmarks.orders --docs                                     puts the tables of what was measured into docs/theory.md
 
 Each seed trains its own dense network, and from it a twin a prior, whose `prior.target` is the same for all. The size is a share of the
 hidden units or of the multiply-accumulates; of each order the highest threshold is taken that leaves no more than that. The two orders
 whose threshold of 0 means something are cut there too."""
 
 import argparse
+import itertools
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +39,9 @@ from stages.prune import LEAST
 
 TOP = Path(__file__).parent.parent
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
+NAMES = {"units": "units", "macs": "MACs"}
 AT_ZERO = ("log_alpha", "evidence")
+Row = dict[str, Any]
 
 
 def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structure, data.Dataset]:
@@ -54,7 +58,7 @@ def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structur
     return twins.load(folder / runtime.BAYESIAN, example, architecture, structure), structure, dataset
 
 
-def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> Iterable[dict[str, Any]]:
+def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> Iterable[Row]:
     """A row a size and order: accuracy, percent, and the units and MACs that were left."""
     plain, example = bake(twin), networks.example(dataset)
     whole = size(plain, structure, example)
@@ -65,7 +69,7 @@ def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> It
     def left_by(found: Scores, by: str) -> Callable[[float], float]:
         return lambda threshold: counted(size(cut(found, threshold), structure, example), by)
 
-    def row(cut_by: str, share: float | None, order: str, network: nn.Module) -> dict[str, Any]:
+    def row(cut_by: str, share: float | None, order: str, network: nn.Module) -> Row:
         left = size(network, structure, example)
         return {"cut": cut_by, "share": share, "order": order, "accuracy": accuracy_percent(network, dataset.validation),
                 "units": total(left.hidden) / total(whole.hidden), "macs": left.macs / whole.macs}
@@ -81,35 +85,49 @@ def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> It
                 yield row(by, share, order, cut(found, threshold))
 
 
-def at_equal_size(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """A line a prior and size. Bold: further above log_alpha than the larger of the two deviations."""
+def at_equal_size(rows: Sequence[Row]) -> list[Row]:
+    """A line a prior and size: accuracy, and in brackets what the order left of the other measure, in percent.
+
+    Bold: further above log_alpha than the larger of the two deviations."""
     table = []
-    for prior in dict.fromkeys(row["prior"] for row in rows):
-        for by, shares in SHARES.items():
-            for share in shares:
-                found = {order: [row["accuracy"] for row in rows if (row["prior"], row["cut"], row["share"], row["order"])
-                                 == (prior, by, share, order)] for order in ORDERS}
-                table.append({"prior": f"`{prior}`", "left": f"{100 * share:g} % of {'MACs' if by == 'macs' else by}",
-                              **{f"`{order}`": _bold(values, found["log_alpha"]) for order, values in found.items()}})
+    for prior, by in itertools.product(dict.fromkeys(row["prior"] for row in rows), SHARES):
+        other = "units" if by == "macs" else "macs"
+        for share in SHARES[by]:
+            cells = {order: [row for row in rows if (row["prior"], row["cut"], row["share"], row["order"]) == (prior, by, share, order)]
+                     for order in ORDERS}
+            table.append({"prior": f"`{prior}`", "left": f"{100 * share:g} % of {NAMES[by]}",
+                          **{f"`{order}`": f"{_bold(found, cells['log_alpha'])} ({100 * mean(row[other] for row in found):.1f})"
+                             for order, found in cells.items()}})
     return table
 
 
-def at_zero(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """A line a prior: the whole twin, and what a threshold of 0 leaves of it by each order that has a meaning for one."""
+def at_zero(rows: Sequence[Row]) -> list[Row]:
+    """By prior: the whole twin, and what a threshold of 0 leaves of it by each order that has a meaning for one."""
     table = []
-    for prior in dict.fromkeys(row["prior"] for row in rows):
-        mine = [row for row in rows if row["prior"] == prior]
-        line = {"prior": f"`{prior}`", "uncut %": _spread([row["accuracy"] for row in mine if row["cut"] == "uncut"])}
-        for order in AT_ZERO:
-            found = [row for row in mine if (row["cut"], row["order"]) == ("zero", order)]
-            line |= {f"`{order}` at 0: {key} %": _spread([factor * row[key] for row in found], digits)
-                     for key, factor, digits in (("units", 100, 1), ("macs", 100, 1), ("accuracy", 1, 2))}
-        table.append(line)
+    for prior, (cut, order) in itertools.product(dict.fromkeys(row["prior"] for row in rows),
+                                                 [("uncut", "none"), *(("zero", order) for order in AT_ZERO)]):
+        found = [row for row in rows if (row["prior"], row["cut"], row["order"]) == (prior, cut, order)]
+        table.append({"prior": f"`{prior}`", "cut at 0 of": "" if cut == "uncut" else f"`{order}`",
+                      "units left, %": _spread([100 * row["units"] for row in found], 1),
+                      "MACs left, %": _spread([100 * row["macs"] for row in found], 1),
+                      "accuracy, %": _spread([row["accuracy"] for row in found])})
     return table
 
 
-def _bold(values: Sequence[float], present: Sequence[float]) -> str:
-    wins = len(values) > 1 and mean(values) - mean(present) > max(stdev(values), stdev(present))
+def tables(rows: Sequence[Row]) -> str:
+    return f"{report.table(at_equal_size(rows))}\n\n{report.table(at_zero(rows))}"
+
+
+def into_docs() -> None:
+    from benchmarks.results import filled  # needs DVC
+
+    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("orders-*.json"))}
+    filled(TOP / "docs" / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+
+
+def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
+    values, log_alpha = ([row["accuracy"] for row in each] for each in (found, present))
+    wins = len(values) > 1 and mean(values) - mean(log_alpha) > max(stdev(values), stdev(log_alpha))
     return f"**{_spread(values)}**" if wins else _spread(values)
 
 
@@ -131,11 +149,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--target", type=float, default=0.1, help="prior.target.macs of every twin")
-    parser.add_argument("--docs", action="store_true", help="also into docs/theory.md, where NAME has its place")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/theory.md")
     arguments = parser.parse_args()
+    if arguments.docs:
+        return into_docs()
     torch.set_num_threads(1)
     about = report.provenance(overrides=arguments.overrides, target_macs=arguments.target, seeds=arguments.seeds)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     pairs = [(seed, prior) for seed in arguments.seeds for prior in arguments.priors]
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -146,13 +166,8 @@ def main() -> None:
     except settings.InputError as error:
         sys.exit(f"error: {error}")
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))
-    tables = f"{report.table(at_equal_size(rows))}\n\n{report.table(at_zero(rows))}"
-    print(about, tables, sep="\n")
+    print(about, tables(rows), sep="\n")
     report.write(f"orders-{arguments.name}", about, rows)
-    if arguments.docs:
-        from benchmarks.results import filled  # needs DVC
-
-        filled(TOP / "docs" / "theory.md", {f"orders {arguments.name}": tables})
 
 
 if __name__ == "__main__":
