@@ -5,6 +5,7 @@ scaling.py     its time and memory against width and batch
 schedule.py    which batch size, precision and length of training reach a target soonest
 inference.py   the forward pass of dense, compact, masked, sparse and quantised networks against a roofline
 removal.py     the time of a physical removal against the size of the network; on which networks it is right
+orders.py      which unit goes next: orders of removal at equal size
 pipeline.py    where the wall time of `dvc repro` goes
 
 collect.py     DVC's experiments -> metrics/results.csv

@@ -1,4 +1,4 @@
-"""The networks that a twin can become, by threshold of log alpha: how large each is, which fits a wish, and the one that is cut."""
+"""The networks that a twin can become, by threshold: how large each is, which fits a wish, and the one that is cut."""
 
 from collections.abc import Callable, Collection
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify import distributed
-from sparsify.bayes.convert import LogAlphas
+from sparsify.bayes.convert import Scores
 from sparsify.bayes.priors import Target
 from sparsify.compaction import relevant
 from sparsify.compress.masks import EmptyLayer, mask
@@ -22,10 +22,10 @@ WEIGHTS, ACCURACY = "weights_removed_percent", "validation_accuracy"
 
 
 class Cuts:
-    """mean: the plain network of the twin's means. scores: its log alphas, by which units or weights go. inputs: whether features of
-    the input may leave. protect: streams and modules that keep their width. example: what the network is called with."""
+    """mean: the plain network of the twin's means. scores: how irrelevant units or weights are, as of compaction.scores. inputs: whether
+    features of the input may leave. protect: streams and modules that keep their width. example: what the network is called with."""
 
-    def __init__(self, mean: nn.Module, scores: LogAlphas, structure: Structure, example: Tensor, inputs: bool = False,
+    def __init__(self, mean: nn.Module, scores: Scores, structure: Structure, example: Tensor, inputs: bool = False,
                  protect: Collection[str] = ()):
         self.mean, self.scores, self.structure, self.example, self.inputs = mean, scores, structure, example, inputs
         self.protect = protect

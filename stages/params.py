@@ -10,6 +10,7 @@ import yaml
 from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings, Target
 from sparsify.bayes.variational import VariationalSettings
+from sparsify.compaction import ORDERS
 from sparsify.compress.magnitude import SCOPES
 from sparsify.compress.recovery import RecoverySettings
 from sparsify.data import folder
@@ -67,7 +68,8 @@ class Bayesian(VariationalSettings):
 
 @dataclass(frozen=True)
 class Prune(Settings):
-    threshold: float | None  # of log alpha; empty: chosen on validation
+    order: Annotated[str, one_of(ORDERS)]  # which unit or weight goes first
+    threshold: float | None  # of that order's scores; empty: chosen on validation
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
     target: Target  # what the cut leaves at most, in place of max_accuracy_drop
     max_final_drop: NonNegative | None  # points under the dense network that the small one may end, in place of both
@@ -134,6 +136,12 @@ class Params(Settings):
     benchmark: Benchmark
     uncertainty: Uncertainty
     sweep: Sweep
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.prune.order, self.prior.kind) == ("evidence", "log_uniform"):
+            raise InputError("prune.order is evidence, which the prior log_uniform has none of, as it is infinite at zero; "
+                             "choose another order, or prior.kind=ard")
 
     @property
     def path_epochs(self) -> int:

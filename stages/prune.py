@@ -4,8 +4,8 @@ import time
 
 from torch import nn
 
-from sparsify import artifacts, checkpoint, data, distributed
-from sparsify.bayes.convert import bake, log_alphas
+from sparsify import artifacts, checkpoint, compaction, data, distributed
+from sparsify.bayes.convert import bake
 from sparsify.budget import default_trial_epochs, forget, kept, search
 from sparsify.compress import store
 from sparsify.cuts import Cuts
@@ -29,7 +29,7 @@ def prune(params: Params) -> None:
     structure = analyse(dense, example)
     before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
-    cuts = Cuts(bake(twin), log_alphas(twin), structure, example, inputs)
+    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs)
 
     recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
 
