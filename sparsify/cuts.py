@@ -64,14 +64,14 @@ class Cuts:
 
     def scanned(self, accuracy: Callable[[nn.Module], float]) -> list[Row]:
         """What thresholds over the whole range leave, and what they cost before recovery; the highest, which leaves all, first."""
-        return scan(self.at, candidates(self.irrelevance, SCAN_POINTS), self._measured(accuracy))
+        return self._scan(candidates(self.irrelevance, SCAN_POINTS), accuracy)
 
     def within_drop(self, rows: list[Row], least: float, accuracy: Callable[[nn.Module], float]) -> tuple[float, list[Row]]:
         """The threshold that leaves the fewest weights of those that keep an accuracy of `least` before recovery, or all if none does;
         and `rows`, from `scanned`, with those that were tried besides."""
         chosen = within_budget(rows, WEIGHTS, ACCURACY, least)
         between = finer(self.irrelevance, [row["threshold"] for row in rows], chosen["threshold"], FINER_POINTS)
-        rows = rows + scan(self.at, between, self._measured(accuracy))[1:]
+        rows = rows + self._scan(between, accuracy)[1:]
         return within_budget(rows, WEIGHTS, ACCURACY, least)["threshold"], sorted(rows, key=lambda row: -row["threshold"])
 
     def cut(self, threshold: float) -> tuple[nn.Module, nn.Module, Report]:
@@ -85,7 +85,13 @@ class Cuts:
     def size(self, network: nn.Module) -> Size:
         return size(network, self.structure, self.example)
 
-    def _measured(self, accuracy: Callable[[nn.Module], float]) -> Callable[[nn.Module], Row]:
-        return lambda small: {"hidden_removed_percent": removed_percent(total(self.before.hidden), total(hidden(small, self.structure))),
-                              WEIGHTS: removed_percent(total(self.before.weights), total(nonzeros(small, self.structure))),
-                              ACCURACY: accuracy(small)}
+    def _scan(self, thresholds: list[float], accuracy: Callable[[nn.Module], float]) -> list[Row]:
+        def measure(small: nn.Module) -> Row:
+            return {"hidden_removed_percent": removed_percent(total(self.before.hidden), total(hidden(small, self.structure))),
+                    WEIGHTS: removed_percent(total(self.before.weights), total(nonzeros(small, self.structure))),
+                    ACCURACY: accuracy(small)}
+
+        rows = scan(self.at, thresholds, measure)
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # forty widths of a VGG-16 left 20 GiB of blocks that fit nothing that comes after
+        return rows

@@ -10,7 +10,7 @@ from torch import Tensor
 from sparsify.data.mapped import Mapped
 
 CPU_BATCH, CPU_BATCH_VALUES = 1000, 1 << 22  # of the inputs that a CPU is given at a time: 1,000, or fewer if they are large
-GPU_BATCH_VALUES = 1 << 24  # likewise a GPU: 5,461 images of CIFAR-10, so that its kernels outlast their launch
+GPU_BATCH_VALUES = 1 << 22  # likewise a GPU: 1,365 images of CIFAR-10, so that its kernels outlast their launch
 
 
 @dataclass(frozen=True, eq=False)
