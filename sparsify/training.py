@@ -18,10 +18,11 @@ from tqdm import tqdm
 from sparsify import capture, checkpoint, distributed
 from sparsify.data import Split, crop_and_flip
 from sparsify.precision import fast_dtype
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
+from sparsify.settings import Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, Steps, between, one_of
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
+Temperature = Annotated[float, between(0.01, 1000)]  # of softened answers
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
@@ -42,7 +43,7 @@ class StepSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainSettings(StepSettings):
-    epochs: Count = 30
+    epochs: Steps = 30
 
 
 class Batch(NamedTuple):

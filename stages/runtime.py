@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-import yaml
 
 from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import params, pipeline, processes
+from stages import params, pipeline, processes, reading
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
@@ -62,8 +61,8 @@ def _answer_help(doc: str, name: str) -> None:
 
 def _files_of(name: str) -> str:
     try:
-        stage = pipeline.stages(yaml.safe_load(Path("params.yaml").read_text()))[name]
-    except (InputError, KeyError, OSError, yaml.YAMLError):
+        stage = pipeline.stages(reading.section(Path("params.yaml")))[name]
+    except (InputError, KeyError, OSError):
         return "What it reads and writes is in dvc.yaml, in the top directory of the project."
     read = [dep for dep in stage.deps if not dep.startswith(("sparsify/", "stages/"))]
     return "\n".join(f"{what}: {', '.join(found) or 'nothing'}" for what, found in (
