@@ -3,7 +3,6 @@
 metrics/benchmark.json has torch's own times with the first of `benchmark.threads`, and for each batch size the fastest way that loses no
 more than `benchmark.max_accuracy_drop`; plots/latency.csv has every engine, batch size and number of threads, with memory and file."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from sparsify.measure.size import size
 from sparsify.models import Architecture
 from sparsify.settings import InputError
 from sparsify.structure import analyse
-from stages import engines, networks, runtime
+from stages import engines, networks, reports, runtime
 from stages.engines import EAGER, MODELS, Way
 from stages.params import Params
 
@@ -94,10 +93,10 @@ def _accuracies(ways: Sequence[Way], plain: Mapping[str, float]) -> dict[Way, fl
     """On the validation set, which chooses; of files as the export measured it. plain: of the networks in torch"""
     path = runtime.METRICS / "export.json"
     try:
-        exported = json.loads(path.read_text())["export"] if any(engine in engines.FILES for engine, _ in ways) else {}
+        exported = reports.figures(path, "export") if any(engine in engines.FILES for engine, _ in ways) else {}
         return {(engine, name): exported[name][engines.FILES[engine]]["validation_accuracy"] if engine in engines.FILES else plain[name]
                 for engine, name in ways}
-    except (OSError, ValueError, KeyError):
+    except (KeyError, TypeError):
         raise FileError(f"{path} does not say what the files in {runtime.EXPORT} are worth") from None
 
 

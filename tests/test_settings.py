@@ -202,7 +202,8 @@ def test_what_is_not_a_mapping_is_refused_with_the_keys(mapping):
 @pytest.mark.parametrize(("make", "said"), [
     (lambda: PriorSettings(kind="gausian"),
      "PriorSettings.kind is 'gausian'; it has to be one of log_uniform, gaussian, mixture, ard, gate"),
-    (lambda: PriorSettings(kind="gate", initial_alpha=-1), "PriorSettings.initial_alpha is -1; it has to be a number > 0, from 1e-30 to 1e30"),
+    (lambda: PriorSettings(kind="gate", initial_alpha=-1),
+     "PriorSettings.initial_alpha is -1; it has to be a number > 0, from 1e-30 to 1e30"),
     (lambda: TrainSettings(lr=-1), "TrainSettings.lr is -1; it has to be a number > 0, from 1e-30 to 1e30"),
     (lambda: TrainSettings(epochs=2.5), "TrainSettings.epochs is 2.5, a number; it has to be a whole number"),
     (lambda: StepSettings(optimizer="adam"), "StepSettings.optimizer is 'adam'; it has to be one of adamw, sgd"),

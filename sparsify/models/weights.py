@@ -37,6 +37,8 @@ def load(model: nn.Module, path: Path, n_classes: int) -> list[str]:
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors in a file, by name, on the CPU. Raises InputError."""
     content: object
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise InputError(f"{path} is not a file; name a file of weights, .safetensors or a state_dict")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
