@@ -1,5 +1,6 @@
 """Figures (JSON) and tables (CSV) that stages wrote, as others read them: what is cut, merged by git or changed by hand is one line."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -37,13 +38,15 @@ def table(path: Path, numbers: str, texts: str = "", blanks: str = "") -> "DataF
     import numpy as np
     import pandas as pd
 
-    rows = _read(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False))
-    if missing := [column for column in (*numbers.split(), *texts.split(), *blanks.split()) if column not in rows]:
-        raise FileError(f"{path} lacks {', '.join(missing)} among its columns")
-    if rows.empty:
+    header, *lines = _read(path, lambda: list(csv.reader(path.read_text().splitlines(keepends=True), strict=True))) or [[]]
+    if missing := [column for column in f"{numbers} {texts} {blanks}".split() if header.count(column) != 1]:
+        raise FileError(f"{path} lacks {', '.join(missing)} among its columns, or has it twice")
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise FileError(f"{path} has {len(line)} columns in line {number}, and {len(header)} in its first; it may have been cut")
+    if not lines:
         raise FileError(f"{path} has no rows")
-    if (short := rows.isna().any(axis=1)).any():
-        raise FileError(f"{path} has too few columns in line {int(short.argmax()) + 2}; it may have been cut")
+    rows = pd.DataFrame(lines, columns=header)
     for column in rows.columns.difference(texts.split()):
         values = pd.to_numeric(rows[column], errors="coerce")
         wrong = ~np.isfinite(values) & ~((rows[column] == "") & (column in blanks.split()))
