@@ -3,6 +3,7 @@
 metrics/benchmark.json has torch's own times with the first of `benchmark.threads`, and for each batch size the fastest way that loses no
 more than `benchmark.max_accuracy_drop`; plots/latency.csv has every engine, batch size and number of threads, with memory and file."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,6 +39,7 @@ def benchmark(params: Params) -> None:
         counted = size(network, structure, example)
         report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,
                         "macs": counted.macs, "bytes": counted.bytes}
+    _check_fits(max(params.benchmark.batch_sizes), dataset)
     inputs = _Inputs(dataset.test, params.export.normalise)
     ways = _there(params.benchmark.engines, architecture, inputs)
     accuracy = _accuracies(ways, {name: accuracy_percent(network, dataset.validation) for name, network in plain.items()})
@@ -53,6 +55,14 @@ def benchmark(params: Params) -> None:
     artifacts.write_json(runtime.METRICS / "benchmark.json", {"benchmark": {
         **report, "speedup": speedup, "recommended": _recommended([row for row in rows if accuracy[_way(row)] >= least], accuracy),
         "repeats": params.benchmark.repeats, **runtime.provenance(params.seed)}})
+
+
+def _check_fits(batch_size: int, dataset: data.Dataset) -> None:
+    """Raises InputError where the largest batch, as it is stored, as floats and as the first layer's output, say, is more than is free."""
+    needed, free = 3 * 4 * batch_size * math.prod(dataset.input_shape), data.memory.free(runtime.device())
+    if needed > free:
+        raise InputError(f"benchmark.batch_sizes has {batch_size:,}, which takes {needed / 1e9:.3g} GB; {free / 1e9:.3g} are free: "
+                         "lower it")
 
 
 class _Inputs:

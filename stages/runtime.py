@@ -39,10 +39,19 @@ def main(stage: Callable[[params.Params], None]) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except torch.OutOfMemoryError as error:
-        sys.exit(f"error: {str(error).splitlines()[0]} Lower the batch_size of this stage's section in params.yaml")
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        said = (str(error).splitlines() or ["too little memory"])[0].rstrip(".")
+        sys.exit(f"error: {said}. Lower the batch_size of this stage's section in params.yaml, or model.width")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _lacks_memory(error: MemoryError | RuntimeError) -> bool:
+    """A GPU says it by a type, numpy by Python's, torch's allocator on a CPU in words."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(said in str(error) for said in (
+        "can't allocate memory", "not enough memory", "invalid buffer size", "Storage size calculation overflow"))
 
 
 class _Parser(argparse.ArgumentParser):

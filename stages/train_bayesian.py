@@ -1,10 +1,14 @@
 """The Bayesian twin: noise and a prior on weights or units, trained until what is irrelevant has drowned in its noise."""
 
+import sys
 import time
+from itertools import count
 
 from torch import nn
+from tqdm import tqdm
 
 from sparsify import artifacts, checkpoint, data, distributed
+from sparsify.bayes.collapse import LEAST, Alarm, left
 from sparsify.bayes.convert import noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.target import ExpectedSize, Pressure
@@ -39,8 +43,17 @@ def train_bayesian(params: Params) -> None:
     pressure = _pressure(params, model, structure, len(dataset.train))
     loss = negative_elbo(model, data_loss, len(dataset.train), pressure.beta if pressure else beta, 0 if pressure else warmup)
 
+    key = f"prior.target.{next(iter(params.prior.target.given()))}" if pressure else "prior.beta"
+    alarm = Alarm(dataset.validation.labels, max(0 if pressure else warmup, train.epochs / 4), f"{'raise' if pressure else 'lower'} {key}"
+                  f"{'' if pressure else ' or raise bayesian.kl_warmup_epochs'}, or lower bayesian.train.lr")
+    epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
+
     def evaluate() -> dict[str, float]:
-        return {"validation_accuracy": accuracy_percent(model, dataset.validation), **(pressure.report() if pressure else {})}
+        accuracy = accuracy_percent(model, dataset.validation)
+        if distributed.first():
+            for line in alarm.lines(model, next(epochs), accuracy):
+                tqdm.write(line, file=sys.stderr)
+        return {"validation_accuracy": accuracy, **(pressure.report() if pressure else {})}
 
     def after_step() -> None:
         update_priors(model)
@@ -59,6 +72,7 @@ def train_bayesian(params: Params) -> None:
         "prior": params.prior.kind,
         **quality(model, dataset.test),
         "validation_accuracy": accuracy_percent(model, dataset.validation),
+        "layers_at_their_last_unit": sum(kept <= LEAST < total for kept, total, _ in left(model).values()),
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
