@@ -1,0 +1,340 @@
+"""Bad input by the thousand: parameters, recipes, folders of images, tables, data sets, networks, weights, states, reports.
+
+Each case is a copy of a good working directory with one thing in it harmed, and a stage, or what a stage reads with, run on it in a process
+of its own. The same seed gives the same cases."""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import shutil
+import struct
+import tempfile
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+import yaml
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.faults.mutations import harmed, harmed_bytes, harmed_text
+from benchmarks.faults.watched import watched
+from sparsify import artifacts, checkpoint, data, models
+from sparsify.compress import store
+from sparsify.data import Raw
+from sparsify.training import cross_entropy, fit
+from stages import compose, download, networks, params, plot, reading, runtime, train_baseline
+
+TOP = Path(__file__).parents[2]
+SHAPE, CLASSES = (1, 28, 28), 3
+STATE = Path("scratch/state.pt")
+TABLES = {"inputs": ("np.random.rand(20, 5)", "np.full((20, 5), np.nan)", "np.ones((20, 5))", "[['a'] * 5] * 20", "[[1, 2], [3]]", "None",
+                     "np.zeros((0, 5))", "np.zeros((20, 0))", "np.random.rand(20, 1, 6, 6) * 1e300", "np.ones((20, 5), complex)", "object()",
+                     "torch.rand(20, 5, requires_grad=True)", "torch.rand(20, 5).to_sparse()", "torch.rand(20)", "'text'", "{1: 2}",
+                     "np.arange(20 * 25, dtype=np.uint8).reshape(20, 1, 5, 5)", "pandas.DataFrame({'a': ['x'] * 20, 'b': range(20)})",
+                     "pandas.DataFrame({'a': pandas.date_range('2020', periods=20)})", "iter(())",
+                     "np.random.rand(20, 5).astype('>f8')"),
+          "labels": ("np.arange(20) % 2", "np.arange(20) % 2", "-np.ones(20, int)", "np.full(20, np.nan)", "np.zeros(20, int)",
+                     "np.arange(20)", "['a'] * 20", "np.full(20, 2**62)", "None", "np.arange(19) % 2", "[True, False] * 10", "5",
+                     "np.full(20, 2**63, np.uint64)",
+                     "torch.arange(20) % 3", "[torch.tensor(1)] * 20", "[[0]] * 20", "range(20)", "pandas.Series(['x'] * 20)"),
+          "returned": ("(a, a)", "(a, a)", "(a, a)", "(a, b)", "a", "(a,)", "None", "1 / 0", "sys.exit()", "exit(3)",
+                       "(a, None)", "[a, [1, 2]]", "(Items(a), Items(a))", "(Items(None), a)", "(iter(()), a)", "load", "(gif, gif)")}
+TABLE = """import sys
+import numpy as np, pandas, torch
+from PIL import Image
+class Items(torch.utils.data.Dataset):
+    def __init__(self, pair): self.pair = pair
+    def __len__(self): return 20
+    def __getitem__(self, n): return self.pair[0][n], self.pair[1][n]
+def load():
+    a, b = ({inputs}, {labels}), (np.random.rand(9, 4), np.arange(9) % 2)
+    frames = [Image.new("L", (6, 6), n) for n in (1, 2)]
+    frames[0].save("moving", format="GIF", save_all=True, append_images=frames[1:])
+    gif = Items(([Image.open("moving")] * 20, np.arange(20) % 2))
+    return {returned}
+"""
+
+
+class Case(NamedTuple):
+    kind: str
+    make: Callable[[Random], str]  # harms the working directory; what it did
+    call: Callable[[], Any]  # what then runs in it
+
+
+def _table(draw: Random) -> str:
+    chosen = {key: draw.choice(values) for key, values in TABLES.items()}
+    Path("odd_table.py").write_text(TABLE.format(**chosen))
+    _put(data={"name": "odd_table:load", "size": draw.choice((None, None, 4)), "channels": draw.choice((None, None, 3))})
+    return str(chosen)
+
+
+def _put(**sections: Any) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    for section, values in sections.items():
+        content[section] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def _params(draw: Random) -> str:
+    path = Path("params.yaml")
+    if draw.random() < 0.02:
+        path.unlink()
+        draw.choice((path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: path.symlink_to(path)))()
+        return "no file"
+    if draw.random() < 0.5:
+        path.write_bytes(harmed_text(path.read_text(), draw))
+        return path.read_bytes()[:9000].decode(errors="replace")
+    content = harmed(yaml.safe_load(path.read_text()), draw)
+    with contextlib.suppress(yaml.YAMLError, ValueError):
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(content)[:3000] if len(str(content)) < 9000 else "large"
+
+
+def _recipe(draw: Random) -> str:
+    shutil.copytree(TOP / "conf", "conf")
+    path = Path("conf", draw.choice(("config.yaml", "recipe/default.yaml", "recipe/smoke.yaml")))
+    path.write_bytes(harmed_text(path.read_text(), draw))
+    return f"{path}: {path.read_bytes()[:5000]!r}"
+
+
+def _composed() -> None:
+    Path("params.yaml").write_text(reading.written(compose.composed("recipe=smoke")))
+    params.load()
+
+
+def _claimed(width: int, height: int) -> bytes:
+    """A PNG of some bytes that claims to be large."""
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+
+
+def _picture(draw: Random) -> bytes:
+    mode = draw.choice(("L", "RGB", "RGBA", "P", "1", "I;16", "CMYK", "F"))
+    image, content = Image.new(mode, (draw.choice((1, 8, 28, 300)), draw.choice((1, 8, 28)))), io.BytesIO()
+    with contextlib.suppress(Exception):  # not every format has every mode
+        image.save(content, draw.choice(("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF", "TIFF", "AVIF", "DDS", "ICO")),
+                   **draw.choice(({}, {"save_all": True, "append_images": [image, image]})))
+    return content.getvalue()
+
+
+def _folder(draw: Random) -> str:
+    _put(data={"name": draw.choice(("folder", "folder", "mnist")), "path": "pictures", "validation": 2,
+               "skip_unreadable": draw.random() < 0.3, "size": draw.choice((None, 8, 28, 5000)), "channels": draw.choice((None, 1, 3))})
+    top = Path("pictures") if draw.random() < 0.7 else Path("pictures/mnist")
+    for part in draw.choice((("train", "test"), ("train", "test"), ("",), ("train",), ("test",), ("train", "test", "more"))):
+        for name in draw.choice((("a", "b"), ("a", "b"), ("a",), ("a", "b\nc"), ("a", ".b"), ("a", "\udcff"), ("train", "test"))):
+            (top / part / name).mkdir(parents=True, exist_ok=True)
+            for number in range(draw.choice((0, 1, 5, 5, 5))):
+                Image.new("L", (28, 28), number * 40).save(top / part / name / f"{number}.png")
+    folders = [path for path in Path("pictures").rglob("*") if path.is_dir()] or [Path()]
+    done = []
+    for _ in range(draw.choice((1, 1, 2))):
+        folder = draw.choice(folders)
+        path = folder / draw.choice(("0.png", "x.jpg", "x.bmp", "new\nline.png", "x.webp", "\x1b[2J.ppm"))
+        path.unlink(missing_ok=True)
+        ways: list[Callable[[], Any]] = [
+            lambda p=path: p.write_bytes(_picture(draw)), lambda p=path: p.write_bytes(harmed_bytes(_picture(draw), draw)),
+            lambda p=path: p.write_bytes(_claimed(*draw.choice(((60000, 60000), (20000, 9000), (1 << 31 - 1, 1), (0, 9))))),
+            lambda p=path: p.mkdir(), lambda p=path: os.mkfifo(p), lambda p=path: p.symlink_to("/dev/zero"),
+            lambda p=path: p.symlink_to(p), lambda p=path: p.write_bytes(b"\0\0\0\x20ftypavif" + draw.randbytes(300)),
+            lambda p=path: p.write_bytes(b"DDS |\0\0\0" + draw.randbytes(300)), lambda p=path: p.write_bytes(b"BLP2" + draw.randbytes(300)),
+            lambda p=folder: shutil.rmtree(p, ignore_errors=True), lambda p=path: p.write_bytes(b"P5 99999 99999 255\n")]
+        with contextlib.suppress(OSError):
+            draw.choice(ways)()
+        done.append(repr(str(path)))
+    return ", ".join(done)
+
+
+def _dataset(draw: Random) -> str:
+    path = runtime.DATASET / draw.choice((*(f"{part}.npy" for part in data.PARTS), "inputs.npy", "labels.npy", "about.json", "about.json"))
+    if path.suffix == ".json" and draw.random() < 0.6:
+        path.write_text(json.dumps(harmed(json.loads(path.read_text()), draw)))
+    elif path.suffix == ".npy" and draw.random() < 0.6:
+        odd = draw.choice((np.full(60, np.nan), np.zeros(0, np.int64), np.array(1), np.array([-1]), np.array([10**9]), np.array(["a"]),
+                           np.zeros((60, 2)), np.full(60, 7), np.zeros(60, np.int8), np.zeros((60, 1, 28, 28))))
+        np.save(path, odd, allow_pickle=False)
+    else:
+        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
+    return path.name
+
+
+def _network(draw: Random) -> str:
+    path = runtime.COMPACT
+    if draw.random() < 0.5:
+        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
+        return "bytes"
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + length])
+    if draw.random() < 0.7:
+        header["__metadata__"]["sparsify"] = json.dumps(harmed(json.loads(header["__metadata__"]["sparsify"]), draw))
+    else:
+        header = harmed(header, draw)
+    with contextlib.suppress(ValueError):
+        written = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(written)) + written + content[8 + length:])
+    return str(header)[:2000]
+
+
+def _weights(draw: Random) -> str:
+    path = Path(f"weights{draw.choice(('.pt', '.pt', '.safetensors'))}")
+    good = dict(_architecture().build().state_dict())
+    odd = draw.choice((good, good, {"state_dict": good}, [good], 3, {"a": 3}, {1: torch.ones(1)}, {name: tensor.double() for name, tensor in
+                       good.items()}, {name: tensor.to_sparse() for name, tensor in good.items()}, torch.ones(3), {}, print, Random))
+    if path.suffix == ".pt":
+        torch.save(odd, path)
+    else:
+        safetensors.torch.save_file(good, path)
+    if draw.random() < 0.6:
+        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
+    if draw.random() < 0.03:
+        path.unlink()
+        draw.choice((path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero")))()
+    _put(model={"path": str(path), "weights": str(path)}, baseline={"epochs": 0})
+    return f"{path.name}: {type(odd).__name__}"
+
+
+def _state(draw: Random) -> str:
+    if draw.random() < 0.4:
+        STATE.write_bytes(harmed_bytes(STATE.read_bytes(), draw))
+        return "bytes"
+    content = artifacts.read_tensors(STATE)
+    changed = harmed(content, draw)
+    artifacts.write_tensors(STATE, changed if isinstance(changed, dict) else {"parts": changed})
+    return str(changed)[:2000]
+
+
+def _trained() -> None:
+    """A training that goes on from STATE."""
+    checkpoint.seconds(STATE)
+    dataset, settings, model = data.load(runtime.DATASET), params.load().baseline, _architecture().build()
+    fit(model, dataset.train, cross_entropy(model, settings), settings, dict, "trained", total_steps=9, state=STATE)
+
+
+def _report(draw: Random) -> str:
+    path = draw.choice([*Path("metrics").glob("*.json"), *Path("plots").glob("*.csv"), Path("metrics/results.csv")])
+    if path.suffix == ".json" and draw.random() < 0.6:
+        path.write_text(json.dumps(harmed(json.loads(path.read_text()), draw)))
+    else:
+        path.write_bytes(harmed_text(path.read_text(), draw))
+    return path.name
+
+
+def _architecture() -> models.Architecture:
+    return models.Architecture("lenet-300-100", SHAPE, CLASSES, 0.05)
+
+
+def _trained_if_short(chosen: params.Params) -> None:
+    """The parameters are taken; so a training takes them too, where it is short."""
+    if chosen.baseline.epochs <= 2 and chosen.model.width <= 1 and ":" not in chosen.model.name:
+        train_baseline.train_baseline(chosen)
+
+
+def _stage(call: Callable[[], Any]) -> Callable[[], None]:
+    return lambda: runtime.main(lambda _: call())
+
+
+KINDS: dict[str, tuple[Callable[[Random], str], Callable[[], Any]]] = {
+    "parameters": (_params, lambda: runtime.main(_trained_if_short)),
+    "recipes": (_recipe, _stage(_composed)),
+    "folders of images": (_folder, lambda: runtime.main(download.download)),
+    "tables": (_table, lambda: runtime.main(download.download)),
+    "data sets": (_dataset, _stage(lambda: data.load(runtime.DATASET).train[:2])),
+    "networks": (_network, _stage(lambda: networks.load(runtime.COMPACT, _architecture()))),
+    "weights": (_weights, lambda: runtime.main(train_baseline.train_baseline)),
+    "states": (_state, _stage(_trained)),
+    "reports": (_report, _stage(plot.read)),
+    "reports, drawn": (_report, lambda: runtime.main(plot.plot)),
+}
+RARE = {"reports, drawn": 20}  # of the others as many come for each of these, which take seconds
+
+
+def good(folder: Path) -> None:
+    """Writes the working directory that cases harm, and goes into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    chosen = compose.composed("recipe=smoke", conf=TOP / "conf")
+    chosen["model"] |= {"name": "lenet-300-100", "width": 0.05}
+    chosen["baseline"] |= {"epochs": 1, "batch_size": 16}
+    Path("params.yaml").write_text(reading.written(chosen))
+    drawn = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, *SHAPE), dtype=torch.uint8, generator=drawn)
+    data.save(runtime.DATASET, Raw(images[:48], torch.arange(48) % CLASSES), Raw(images[48:], torch.arange(12) % CLASSES), 10, 0)
+    store.save(_architecture().build(), runtime.COMPACT, architecture=_architecture())
+    for name in ("metrics", "plots"):
+        shutil.copytree(TOP / name, name, ignore=shutil.ignore_patterns("*.png"))
+    with contextlib.suppress(KeyboardInterrupt):
+        _interrupted()
+
+
+def _interrupted() -> None:
+    """A training that is broken off in its third epoch, and leaves its state."""
+    dataset, evaluated = data.load(runtime.DATASET), iter(range(2))
+    model, settings = _architecture().build(), params.load().baseline
+
+    def evaluate() -> dict[str, float]:
+        if next(evaluated, None) is None:
+            raise KeyboardInterrupt
+        return {}
+    fit(model, dataset.train, cross_entropy(model, settings), settings, evaluate, "trained", total_steps=9, state=STATE)
+
+
+def cases(n: int, seed: int = 0) -> Iterator[tuple[Case, Random]]:
+    """So many, of all kinds in turn, each with what draws it."""
+    kinds = [kind for kind in KINDS if kind not in RARE]
+    for number in range(n):
+        kind = kinds[number % len(kinds)]
+        rare = next((each for each, one_in in RARE.items() if kind in each and number // len(kinds) % one_in == 0), kind)
+        yield Case(rare, *KINDS[rare]), Random(f"{seed} {number}")
+
+
+def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[str, Any]]:
+    """A row for each kind: how many cases ended how, and the largest memory over that of a good run.
+
+    problems: takes a text for each case that did not end in one line, or rightly accepted"""
+    torch.set_num_threads(1)
+    for module in ("matplotlib.figure", "pandas", "torchvision.transforms.v2"):  # here once, and not in each process
+        importlib.import_module(module)
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    largest: dict[str, float] = dict.fromkeys(KINDS, 0.0)
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            good(Path(place, "good"))
+            peaks = {kind: watched(call).peak_bytes for kind, (_, call) in KINDS.items()}
+            for number, (case, draw) in enumerate(tqdm(cases(n, seed), total=n, desc="bad input", unit=" cases", disable=None)):
+                folder = Path(place, "case")
+                shutil.copytree(Path(place, "good"), folder)
+                os.chdir(folder)
+                did = case.make(draw)
+                there = sorted(map(str, Path().rglob("*")))
+                ending = watched(case.call)
+                ratio = ending.peak_bytes / peaks[case.kind]
+                outcome = ending.outcome if ratio <= 2 else "memory"
+                if outcome == "one line" and sorted(str(path) for path in Path().rglob("*") if "scratch" not in path.parts) != [
+                        each for each in there if "scratch" not in Path(each).parts]:
+                    outcome = "something written"
+                counts[case.kind][outcome] += 1
+                largest[case.kind] = max(largest[case.kind], ratio)
+                if problems is not None and outcome not in ("one line", "accepted"):
+                    problems.append(f"{number} {case.kind}, {outcome}, {ratio:.2f} times the memory: {did}\n{ending.said}")
+                os.chdir(place)
+                shutil.rmtree(folder)
+        finally:
+            os.chdir(before)
+    outcomes = list(dict.fromkeys(["one line", "accepted", *(each for count in counts.values() for each in count)]))
+    return [{"input": kind, "cases": counts[kind].total(), **{each: counts[kind][each] for each in outcomes},
+             "memory of a good run": round(largest[kind], 2)} for kind in KINDS]
