@@ -38,7 +38,8 @@ TOP = Path(__file__).parents[2]
 SHAPE, CLASSES = (1, 28, 28), 3
 STATE = Path("scratch/state.pt")
 TABLES = {"inputs": ("np.random.rand(20, 5)", "np.full((20, 5), np.nan)", "np.ones((20, 5))", "[['a'] * 5] * 20", "[[1, 2], [3]]", "None",
-                     "np.zeros((0, 5))", "np.zeros((20, 0))", "np.random.rand(20, 1, 6, 6) * 1e300", "np.ones((20, 5), complex)", "object()",
+                     "np.zeros((0, 5))", "np.zeros((20, 0))", "np.random.rand(20, 1, 6, 6) * 1e300", "object()",
+                     "np.ones((20, 5), complex)",
                      "torch.rand(20, 5, requires_grad=True)", "torch.rand(20, 5).to_sparse()", "torch.rand(20)", "'text'", "{1: 2}",
                      "np.arange(20 * 25, dtype=np.uint8).reshape(20, 1, 5, 5)", "pandas.DataFrame({'a': ['x'] * 20, 'b': range(20)})",
                      "pandas.DataFrame({'a': pandas.date_range('2020', periods=20)})", "iter(())",

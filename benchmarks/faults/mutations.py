@@ -6,7 +6,8 @@ from typing import Any
 
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1, 3, 10**9, 10**18, 10**400, 2**64, -0.0, 0.5, 1e-320, 1e308, -1e308, float("inf"), float("nan"), "", " ",
-    "1", "1e-3", "nan", "null", "text", "$\\frac{$", "a\nb", "a\x1b[31mb", "a\0b", "\u202e", "../../etc/passwd", "x" * 5000, "1:30", "010", "\U0001f600",
+    "1", "1e-3",
+    "nan", "null", "text", "$\\frac{$", "a\nb", "a\x1b[31mb", "a\0b", "\u202e", "../../etc/passwd", "x" * 5000, "1:30", "010", "\U0001f600",
     [], [0, 0, 0], [1], [[]], ["a"], [None], [10**9], [-1, 10**400], {}, {"a": 1}, {"kind": "gate"}, {1: 2}, list(range(2000)))
 LINES = ("seed: 2001-13-45", "seed: !!int abc", "seed: 010", "seed: 1:30", "seed: [[[", "x: " + "[" * 3000, "? [1]\n: 2", "- 1", "seed: *a",
          "a: &a [*a]", "a: !!python/object/apply:os.system [true]", "\t", "%YAML 9.9", "---", "...", "<<<<<<< HEAD", "seed: 1", "<<: 3",
