@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def check(found: Any, own: Any, where: str) -> None:
-    """Raises ValueError, which names the place, where `found` has other keys, shapes or types than `own`; numbers may differ."""
+    """Raises ValueError, which names the place, where `found` has other keys, shapes, types or words than `own`; numbers may differ."""
     if isinstance(own, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(own):
             raise ValueError(f"{where} has other keys")
@@ -26,8 +26,8 @@ def check(found: Any, own: Any, where: str) -> None:
     elif isinstance(own, Tensor):
         if not isinstance(found, Tensor) or found.shape != own.shape or found.dtype != own.dtype:
             raise ValueError(f"{where} is no tensor of shape {tuple(own.shape)}")
-    elif type(found) is not type(own):
-        raise ValueError(f"{where} is no {type(own).__name__}")
+    elif type(found) is not type(own) or (isinstance(own, str) and found != own):
+        raise ValueError(f"{where} is not {own!r}" if isinstance(own, str) else f"{where} is no {type(own).__name__}")
 
 
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
@@ -40,6 +40,15 @@ def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
                 raise ValueError(f"optimizer.state.{number}.{name} is not of shape {tuple(parameters[number].shape)}")
             if not isinstance(moment, Tensor) and not _is_number(moment):
                 raise ValueError(f"optimizer.state.{number}.{name} is no number")
+
+
+def check_schedule(found: Any, own: Mapping[str, Any]) -> None:
+    """The same of a schedule of so many steps."""
+    check(found, own, "schedule")
+    if [found[key] for key in ("total_steps", "_schedule_phases")] != [own[key] for key in ("total_steps", "_schedule_phases")]:
+        raise ValueError("schedule is of another length")
+    if not (type(found["last_epoch"]) is int and 0 <= found["last_epoch"] <= found["total_steps"]):
+        raise ValueError(f"schedule.last_epoch is not from 0 to {found['total_steps']}")
 
 
 def check_curve(found: Any) -> None:

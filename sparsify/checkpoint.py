@@ -53,6 +53,8 @@ class Keeper:
             for name, part in self._parts.items():
                 if isinstance(part, torch.optim.Optimizer):
                     alike.check_optimizer(content["parts"][name], part)
+                elif isinstance(part, torch.optim.lr_scheduler.OneCycleLR):
+                    alike.check_schedule(content["parts"][name], part.state_dict())
                 else:
                     alike.check(content["parts"][name], part.state_dict(), name)
                 part.load_state_dict(content["parts"][name])

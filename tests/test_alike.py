@@ -24,7 +24,7 @@ def trained(steps):
 def test_a_state_of_the_same_training_is_taken():
     (fresh, fresh_schedule), (optimizer, schedule) = trained(0), trained(3)
     alike.check_optimizer(optimizer.state_dict(), fresh)
-    alike.check(schedule.state_dict(), fresh_schedule.state_dict(), "schedule")
+    alike.check_schedule(schedule.state_dict(), fresh_schedule.state_dict())
     alike.check_curve([{"epoch": 1, "seconds": 0.5}])
 
 
@@ -43,11 +43,12 @@ def test_an_optimizer_of_another_form_is_refused(place, value):
         alike.check_optimizer(state, trained(0)[0])
 
 
-@pytest.mark.parametrize("change", [{"step": 3}, {"last_epoch": None}, {"_last_lr": "x"}, {"_schedule_phases": [1, 2]}], ids=str)
+@pytest.mark.parametrize("change", [{"step": 3}, {"last_epoch": None}, {"_last_lr": "x"}, {"_schedule_phases": [1, 2]},
+                                    {"_anneal_func_type": "x"}, {"last_epoch": 11}, {"total_steps": 9}], ids=str)
 def test_a_schedule_of_another_form_is_refused(change):
     _, schedule = trained(2)
     with pytest.raises(ValueError, match="schedule"):
-        alike.check(schedule.state_dict() | change, schedule.state_dict(), "schedule")
+        alike.check_schedule(schedule.state_dict() | change, schedule.state_dict())
 
 
 @pytest.mark.parametrize("curve", [None, 3, [3], [{"epoch": 1}], [{"seconds": "x"}], [{"seconds": math.inf}]], ids=str)

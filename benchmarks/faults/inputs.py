@@ -10,11 +10,13 @@ import json
 import os
 import shutil
 import struct
+import sys
 import tempfile
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -27,7 +29,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.faults.mutations import harmed, harmed_bytes, harmed_text
-from benchmarks.faults.watched import watched
+from benchmarks.faults.watched import Ending, watched
 from sparsify import artifacts, checkpoint, data, models
 from sparsify.compress import store
 from sparsify.data import Raw
@@ -50,7 +52,7 @@ TABLES = {"inputs": ("np.random.rand(20, 5)", "np.full((20, 5), np.nan)", "np.on
                      "torch.arange(20) % 3", "[torch.tensor(1)] * 20", "[[0]] * 20", "range(20)", "pandas.Series(['x'] * 20)"),
           "returned": ("(a, a)", "(a, a)", "(a, a)", "(a, b)", "a", "(a,)", "None", "1 / 0", "sys.exit()", "exit(3)",
                        "(a, None)", "[a, [1, 2]]", "(Items(a), Items(a))", "(Items(None), a)", "(iter(()), a)", "load", "(gif, gif)")}
-TABLE = """import sys
+TABLE = """import io, sys
 import numpy as np, pandas, torch
 from PIL import Image
 class Items(torch.utils.data.Dataset):
@@ -60,8 +62,9 @@ class Items(torch.utils.data.Dataset):
 def load():
     a, b = ({inputs}, {labels}), (np.random.rand(9, 4), np.arange(9) % 2)
     frames = [Image.new("L", (6, 6), n) for n in (1, 2)]
-    frames[0].save("moving", format="GIF", save_all=True, append_images=frames[1:])
-    gif = Items(([Image.open("moving")] * 20, np.arange(20) % 2))
+    moving = io.BytesIO()
+    frames[0].save(moving, format="GIF", save_all=True, append_images=frames[1:])
+    gif = Items(([Image.open(moving)] * 20, np.arange(20) % 2))
     return {returned}
 """
 
@@ -75,7 +78,7 @@ class Case(NamedTuple):
 def _table(draw: Random) -> str:
     chosen = {key: draw.choice(values) for key, values in TABLES.items()}
     Path("odd_table.py").write_text(TABLE.format(**chosen))
-    _put(data={"name": "odd_table:load", "size": draw.choice((None, None, 4)), "channels": draw.choice((None, None, 3))})
+    _put(data={"name": "odd_table:load", "validation": 2, "size": draw.choice((None, None, 4)), "channels": draw.choice((None, None, 3))})
     return str(chosen)
 
 
@@ -131,14 +134,19 @@ def _picture(draw: Random) -> bytes:
 
 
 def _folder(draw: Random) -> str:
-    _put(data={"name": draw.choice(("folder", "folder", "mnist")), "path": "pictures", "validation": 2,
-               "skip_unreadable": draw.random() < 0.3, "size": draw.choice((None, 8, 28, 5000)), "channels": draw.choice((None, 1, 3))})
-    top = Path("pictures") if draw.random() < 0.7 else Path("pictures/mnist")
-    for part in draw.choice((("train", "test"), ("train", "test"), ("",), ("train",), ("test",), ("train", "test", "more"))):
-        for name in draw.choice((("a", "b"), ("a", "b"), ("a",), ("a", "b\nc"), ("a", ".b"), ("a", "\udcff"), ("train", "test"))):
-            (top / part / name).mkdir(parents=True, exist_ok=True)
-            for number in range(draw.choice((0, 1, 5, 5, 5))):
-                Image.new("L", (28, 28), number * 40).save(top / part / name / f"{number}.png")
+    mirror, many = draw.random() < 0.3, 5
+    _put(data={"name": "mnist" if mirror else "folder", "path": "pictures", "validation": 2, "skip_unreadable": draw.random() < 0.3,
+               **({} if mirror else {"size": draw.choice((None, 8, 28, 200)), "channels": draw.choice((None, 1, 3))})})
+    top = Path("pictures/mnist" if mirror else "pictures")
+    parts, names = ("train", "test"), ("a", "b")
+    if draw.random() < 0.3:
+        parts = draw.choice((("",), ("train",), ("test",), ("train", "test", "more")))
+    elif draw.random() < 0.3:
+        names, many = draw.choice((("a",), ("a", "b\nc"), ("a", ".b"), ("a", "\udcff"), ("train", "test"))), draw.choice((0, 1, 5))
+    for folder in (top / part / name for part in parts for name in names):
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(many):
+            Image.new("L", (28, 28), number * 40).save(folder / f"{number}.png")
     folders = [path for path in Path("pictures").rglob("*") if path.is_dir()] or [Path()]
     done = []
     for _ in range(draw.choice((1, 1, 2))):
@@ -247,11 +255,17 @@ def _stage(call: Callable[[], Any]) -> Callable[[], None]:
     return lambda: runtime.main(lambda _: call())
 
 
+def _importing() -> None:
+    sys.path.insert(0, str(Path.cwd()))  # as python -m has it
+    sys.dont_write_bytecode = True
+    runtime.main(download.download)
+
+
 KINDS: dict[str, tuple[Callable[[Random], str], Callable[[], Any]]] = {
     "parameters": (_params, lambda: runtime.main(_trained_if_short)),
     "recipes": (_recipe, _stage(_composed)),
     "folders of images": (_folder, lambda: runtime.main(download.download)),
-    "tables": (_table, lambda: runtime.main(download.download)),
+    "tables": (_table, _importing),
     "data sets": (_dataset, _stage(lambda: data.load(runtime.DATASET).train[:2])),
     "networks": (_network, _stage(lambda: networks.load(runtime.COMPACT, _architecture()))),
     "weights": (_weights, lambda: runtime.main(train_baseline.train_baseline)),
@@ -301,6 +315,23 @@ def cases(n: int, seed: int = 0) -> Iterator[tuple[Case, Random]]:
         yield Case(rare, *KINDS[rare]), Random(f"{seed} {number}")
 
 
+def _in_a_copy(call: Callable[[], Any], make: Callable[[], str] = str) -> tuple[str, Ending, bool]:
+    """In a copy of the working directory, harmed by `make`: what that did, how the call ended, whether it wrote, but for its state."""
+    def files() -> list[Path]:
+        return sorted(path for path in Path().rglob("*") if path.parts[0] != STATE.parts[0])
+    there = Path.cwd()
+    folder = there.with_name("case")
+    shutil.copytree(there, folder)
+    try:
+        os.chdir(folder)
+        did, before = make(), files()
+        ending = watched(call)
+        return did, ending, files() != before
+    finally:
+        os.chdir(there)
+        shutil.rmtree(folder)
+
+
 def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[str, Any]]:
     """A row for each kind: how many cases ended how, and the largest memory over that of a good run.
 
@@ -315,25 +346,15 @@ def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[s
         warnings.simplefilter("ignore")
         try:
             good(Path(place, "good"))
-            peaks = {kind: watched(call).peak_bytes for kind, (_, call) in KINDS.items()}
+            peaks = {kind: _in_a_copy(call)[1].peak_bytes for kind, (_, call) in KINDS.items()}
             for number, (case, draw) in enumerate(tqdm(cases(n, seed), total=n, desc="bad input", unit=" cases", disable=None)):
-                folder = Path(place, "case")
-                shutil.copytree(Path(place, "good"), folder)
-                os.chdir(folder)
-                did = case.make(draw)
-                there = sorted(map(str, Path().rglob("*")))
-                ending = watched(case.call)
+                did, ending, wrote = _in_a_copy(case.call, partial(case.make, draw))
                 ratio = ending.peak_bytes / peaks[case.kind]
-                outcome = ending.outcome if ratio <= 2 else "memory"
-                if outcome == "one line" and sorted(str(path) for path in Path().rglob("*") if "scratch" not in path.parts) != [
-                        each for each in there if "scratch" not in Path(each).parts]:
-                    outcome = "something written"
+                outcome = "memory" if ratio > 2 else "something written" if wrote and ending.outcome == "one line" else ending.outcome
                 counts[case.kind][outcome] += 1
                 largest[case.kind] = max(largest[case.kind], ratio)
                 if problems is not None and outcome not in ("one line", "accepted"):
                     problems.append(f"{number} {case.kind}, {outcome}, {ratio:.2f} times the memory: {did}\n{ending.said}")
-                os.chdir(place)
-                shutil.rmtree(folder)
         finally:
             os.chdir(before)
     outcomes = list(dict.fromkeys(["one line", "accepted", *(each for count in counts.values() for each in count)]))
