@@ -120,6 +120,18 @@ def test_number_that_is_not_finite_is_refused(key, value):
     assert message(changed(key, value)) == f"{key} is {value}; it has to be a finite number"
 
 
+def test_a_message_is_one_line_whatever_it_quotes():
+    assert str(InputError("a\nb\x1b[31m\u2028\ud800é")) == "a\\nb\\x1b[31m\\u2028\\ud800é"
+    assert message(GOOD | {"a\nb": 1}).startswith("a\\nb is not a key")
+    assert len(message(changed("inner.rate", "x" * 10_000))) < 300
+    assert "a number without end" in message(changed("skipped", 10**5000))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_no_file_could_be_called_is_refused(text):
+    assert "without a zero byte" in message(changed("name", text))
+
+
 def test_number_too_large_for_a_float_is_refused():
     assert message(changed("inner.rate", 10**400)) == "inner.rate is inf; it has to be a finite number"
 

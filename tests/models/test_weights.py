@@ -98,6 +98,13 @@ def test_what_is_no_file_of_weights_is_one_line_and_no_code_is_run(tmp_path, nam
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+def test_a_pipe_is_no_file_of_weights(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is not a file"):
+        weights.read(tmp_path / name)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.safetensors does not exist"):
         weights.read(tmp_path / "nowhere.safetensors")
