@@ -152,7 +152,6 @@ def _folder(draw: Random) -> str:
     for _ in range(draw.choice((1, 1, 2))):
         folder = draw.choice(folders)
         path = folder / draw.choice(("0.png", "x.jpg", "x.bmp", "new\nline.png", "x.webp", "\x1b[2J.ppm"))
-        path.unlink(missing_ok=True)
         ways: list[Callable[[], Any]] = [
             lambda p=path: p.write_bytes(_picture(draw)), lambda p=path: p.write_bytes(harmed_bytes(_picture(draw), draw)),
             lambda p=path: p.write_bytes(_claimed(*draw.choice(((60000, 60000), (20000, 9000), (1 << 31 - 1, 1), (0, 9))))),
@@ -160,7 +159,8 @@ def _folder(draw: Random) -> str:
             lambda p=path: p.symlink_to(p), lambda p=path: p.write_bytes(b"\0\0\0\x20ftypavif" + draw.randbytes(300)),
             lambda p=path: p.write_bytes(b"DDS |\0\0\0" + draw.randbytes(300)), lambda p=path: p.write_bytes(b"BLP2" + draw.randbytes(300)),
             lambda p=folder: shutil.rmtree(p, ignore_errors=True), lambda p=path: p.write_bytes(b"P5 99999 99999 255\n")]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # of what the one before has left there
+            path.unlink(missing_ok=True)
             draw.choice(ways)()
         done.append(repr(str(path)))
     return ", ".join(done)
