@@ -5,15 +5,11 @@ of its own. The same seed gives the same cases."""
 
 import contextlib
 import importlib
-import io
-import json
 import os
 import shutil
-import struct
 import sys
 import tempfile
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,52 +17,17 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-import numpy as np
-import safetensors.torch
 import torch
-import yaml
-from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.faults.mutations import harmed, harmed_bytes, harmed_text
+from benchmarks.faults import harms
+from benchmarks.faults.harms import CLASSES, SHAPE, STATE, TOP
 from benchmarks.faults.watched import Ending, watched
-from sparsify import artifacts, checkpoint, data, models
+from sparsify import checkpoint, data
 from sparsify.compress import store
 from sparsify.data import Raw
 from sparsify.training import cross_entropy, fit
 from stages import compose, download, networks, params, plot, reading, runtime, train_baseline
-
-TOP = Path(__file__).parents[2]
-SHAPE, CLASSES = (1, 28, 28), 3
-STATE = Path("scratch/state.pt")
-TABLES = {"inputs": ("np.random.rand(20, 5)", "np.full((20, 5), np.nan)", "np.ones((20, 5))", "[['a'] * 5] * 20", "[[1, 2], [3]]", "None",
-                     "np.zeros((0, 5))", "np.zeros((20, 0))", "np.random.rand(20, 1, 6, 6) * 1e300", "object()",
-                     "np.ones((20, 5), complex)",
-                     "torch.rand(20, 5, requires_grad=True)", "torch.rand(20, 5).to_sparse()", "torch.rand(20)", "'text'", "{1: 2}",
-                     "np.arange(20 * 25, dtype=np.uint8).reshape(20, 1, 5, 5)", "pandas.DataFrame({'a': ['x'] * 20, 'b': range(20)})",
-                     "pandas.DataFrame({'a': pandas.date_range('2020', periods=20)})", "iter(())",
-                     "np.random.rand(20, 5).astype('>f8')"),
-          "labels": ("np.arange(20) % 2", "np.arange(20) % 2", "-np.ones(20, int)", "np.full(20, np.nan)", "np.zeros(20, int)",
-                     "np.arange(20)", "['a'] * 20", "np.full(20, 2**62)", "None", "np.arange(19) % 2", "[True, False] * 10", "5",
-                     "np.full(20, 2**63, np.uint64)",
-                     "torch.arange(20) % 3", "[torch.tensor(1)] * 20", "[[0]] * 20", "range(20)", "pandas.Series(['x'] * 20)"),
-          "returned": ("(a, a)", "(a, a)", "(a, a)", "(a, b)", "a", "(a,)", "None", "1 / 0", "sys.exit()", "exit(3)",
-                       "(a, None)", "[a, [1, 2]]", "(Items(a), Items(a))", "(Items(None), a)", "(iter(()), a)", "load", "(gif, gif)")}
-TABLE = """import io, sys
-import numpy as np, pandas, torch
-from PIL import Image
-class Items(torch.utils.data.Dataset):
-    def __init__(self, pair): self.pair = pair
-    def __len__(self): return 20
-    def __getitem__(self, n): return self.pair[0][n], self.pair[1][n]
-def load():
-    a, b = ({inputs}, {labels}), (np.random.rand(9, 4), np.arange(9) % 2)
-    frames = [Image.new("L", (6, 6), n) for n in (1, 2)]
-    moving = io.BytesIO()
-    frames[0].save(moving, format="GIF", save_all=True, append_images=frames[1:])
-    gif = Items(([Image.open(moving)] * 20, np.arange(20) % 2))
-    return {returned}
-"""
 
 
 class Case(NamedTuple):
@@ -75,174 +36,16 @@ class Case(NamedTuple):
     call: Callable[[], Any]  # what then runs in it
 
 
-def _table(draw: Random) -> str:
-    chosen = {key: draw.choice(values) for key, values in TABLES.items()}
-    Path("odd_table.py").write_text(TABLE.format(**chosen))
-    _put(data={"name": "odd_table:load", "validation": 2, "size": draw.choice((None, None, 4)), "channels": draw.choice((None, None, 3))})
-    return str(chosen)
-
-
-def _put(**sections: Any) -> None:
-    content = yaml.safe_load(Path("params.yaml").read_text())
-    for section, values in sections.items():
-        content[section] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def _params(draw: Random) -> str:
-    path = Path("params.yaml")
-    if draw.random() < 0.02:
-        path.unlink()
-        draw.choice((path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero"), lambda: path.symlink_to(path)))()
-        return "no file"
-    if draw.random() < 0.5:
-        path.write_bytes(harmed_text(path.read_text(), draw))
-        return path.read_bytes()[:9000].decode(errors="replace")
-    content = harmed(yaml.safe_load(path.read_text()), draw)
-    with contextlib.suppress(yaml.YAMLError, ValueError):
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return str(content)[:3000] if len(str(content)) < 9000 else "large"
-
-
-def _recipe(draw: Random) -> str:
-    shutil.copytree(TOP / "conf", "conf")
-    path = Path("conf", draw.choice(("config.yaml", "recipe/default.yaml", "recipe/smoke.yaml")))
-    path.write_bytes(harmed_text(path.read_text(), draw))
-    return f"{path}: {path.read_bytes()[:5000]!r}"
-
-
 def _composed() -> None:
     Path("params.yaml").write_text(reading.written(compose.composed("recipe=smoke")))
     params.load()
 
 
-def _claimed(width: int, height: int) -> bytes:
-    """A PNG of some bytes that claims to be large."""
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
-
-
-def _picture(draw: Random) -> bytes:
-    mode = draw.choice(("L", "RGB", "RGBA", "P", "1", "I;16", "CMYK", "F"))
-    image, content = Image.new(mode, (draw.choice((1, 8, 28, 300)), draw.choice((1, 8, 28)))), io.BytesIO()
-    with contextlib.suppress(Exception):  # not every format has every mode
-        image.save(content, draw.choice(("PNG", "JPEG", "BMP", "WEBP", "PPM", "GIF", "TIFF", "AVIF", "DDS", "ICO")),
-                   **draw.choice(({}, {"save_all": True, "append_images": [image, image]})))
-    return content.getvalue()
-
-
-def _folder(draw: Random) -> str:
-    mirror, many = draw.random() < 0.3, 5
-    _put(data={"name": "mnist" if mirror else "folder", "path": "pictures", "validation": 2, "skip_unreadable": draw.random() < 0.3,
-               **({} if mirror else {"size": draw.choice((None, 8, 28, 200)), "channels": draw.choice((None, 1, 3))})})
-    top = Path("pictures/mnist" if mirror else "pictures")
-    parts, names = ("train", "test"), ("a", "b")
-    if draw.random() < 0.3:
-        parts = draw.choice((("",), ("train",), ("test",), ("train", "test", "more")))
-    elif draw.random() < 0.3:
-        names, many = draw.choice((("a",), ("a", "b\nc"), ("a", ".b"), ("a", "\udcff"), ("train", "test"))), draw.choice((0, 1, 5))
-    for folder in (top / part / name for part in parts for name in names):
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(many):
-            Image.new("L", (28, 28), number * 40).save(folder / f"{number}.png")
-    folders = [path for path in Path("pictures").rglob("*") if path.is_dir()] or [Path()]
-    done = []
-    for _ in range(draw.choice((1, 1, 2))):
-        folder = draw.choice(folders)
-        path = folder / draw.choice(("0.png", "x.jpg", "x.bmp", "new\nline.png", "x.webp", "\x1b[2J.ppm"))
-        ways: list[Callable[[], Any]] = [
-            lambda p=path: p.write_bytes(_picture(draw)), lambda p=path: p.write_bytes(harmed_bytes(_picture(draw), draw)),
-            lambda p=path: p.write_bytes(_claimed(*draw.choice(((60000, 60000), (20000, 9000), (1 << 31 - 1, 1), (0, 9))))),
-            lambda p=path: p.mkdir(), lambda p=path: os.mkfifo(p), lambda p=path: p.symlink_to("/dev/zero"),
-            lambda p=path: p.symlink_to(p), lambda p=path: p.write_bytes(b"\0\0\0\x20ftypavif" + draw.randbytes(300)),
-            lambda p=path: p.write_bytes(b"DDS |\0\0\0" + draw.randbytes(300)), lambda p=path: p.write_bytes(b"BLP2" + draw.randbytes(300)),
-            lambda p=folder: shutil.rmtree(p, ignore_errors=True), lambda p=path: p.write_bytes(b"P5 99999 99999 255\n")]
-        with contextlib.suppress(OSError):  # of what the one before has left there
-            path.unlink(missing_ok=True)
-            draw.choice(ways)()
-        done.append(repr(str(path)))
-    return ", ".join(done)
-
-
-def _dataset(draw: Random) -> str:
-    path = runtime.DATASET / draw.choice((*(f"{part}.npy" for part in data.PARTS), "inputs.npy", "labels.npy", "about.json", "about.json"))
-    if path.suffix == ".json" and draw.random() < 0.6:
-        path.write_text(json.dumps(harmed(json.loads(path.read_text()), draw)))
-    elif path.suffix == ".npy" and draw.random() < 0.6:
-        odd = draw.choice((np.full(60, np.nan), np.zeros(0, np.int64), np.array(1), np.array([-1]), np.array([10**9]), np.array(["a"]),
-                           np.zeros((60, 2)), np.full(60, 7), np.zeros(60, np.int8), np.zeros((60, 1, 28, 28))))
-        np.save(path, odd, allow_pickle=False)
-    else:
-        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
-    return path.name
-
-
-def _network(draw: Random) -> str:
-    path = runtime.COMPACT
-    if draw.random() < 0.5:
-        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
-        return "bytes"
-    content = path.read_bytes()
-    length = struct.unpack("<Q", content[:8])[0]
-    header = json.loads(content[8:8 + length])
-    if draw.random() < 0.7:
-        header["__metadata__"]["sparsify"] = json.dumps(harmed(json.loads(header["__metadata__"]["sparsify"]), draw))
-    else:
-        header = harmed(header, draw)
-    with contextlib.suppress(ValueError):
-        written = json.dumps(header).encode()
-        path.write_bytes(struct.pack("<Q", len(written)) + written + content[8 + length:])
-    return str(header)[:2000]
-
-
-def _weights(draw: Random) -> str:
-    path = Path(f"weights{draw.choice(('.pt', '.pt', '.safetensors'))}")
-    good = dict(_architecture().build().state_dict())
-    odd = draw.choice((good, good, {"state_dict": good}, [good], 3, {"a": 3}, {1: torch.ones(1)}, {name: tensor.double() for name, tensor in
-                       good.items()}, {name: tensor.to_sparse() for name, tensor in good.items()}, torch.ones(3), {}, print, Random))
-    if path.suffix == ".pt":
-        torch.save(odd, path)
-    else:
-        safetensors.torch.save_file(good, path)
-    if draw.random() < 0.6:
-        path.write_bytes(harmed_bytes(path.read_bytes(), draw))
-    if draw.random() < 0.03:
-        path.unlink()
-        draw.choice((path.mkdir, lambda: os.mkfifo(path), lambda: path.symlink_to("/dev/zero")))()
-    _put(model={"path": str(path), "weights": str(path)}, baseline={"epochs": 0})
-    return f"{path.name}: {type(odd).__name__}"
-
-
-def _state(draw: Random) -> str:
-    if draw.random() < 0.4:
-        STATE.write_bytes(harmed_bytes(STATE.read_bytes(), draw))
-        return "bytes"
-    content = artifacts.read_tensors(STATE)
-    changed = harmed(content, draw)
-    artifacts.write_tensors(STATE, changed if isinstance(changed, dict) else {"parts": changed})
-    return str(changed)[:2000]
-
-
 def _trained() -> None:
     """A training that goes on from STATE."""
     checkpoint.seconds(STATE)
-    dataset, settings, model = data.load(runtime.DATASET), params.load().baseline, _architecture().build()
+    dataset, settings, model = data.load(runtime.DATASET), params.load().baseline, harms.architecture().build()
     fit(model, dataset.train, cross_entropy(model, settings), settings, dict, "trained", total_steps=9, state=STATE)
-
-
-def _report(draw: Random) -> str:
-    path = draw.choice([*Path("metrics").glob("*.json"), *Path("plots").glob("*.csv"), Path("metrics/results.csv")])
-    if path.suffix == ".json" and draw.random() < 0.6:
-        path.write_text(json.dumps(harmed(json.loads(path.read_text()), draw)))
-    else:
-        path.write_bytes(harmed_text(path.read_text(), draw))
-    return path.name
-
-
-def _architecture() -> models.Architecture:
-    return models.Architecture("lenet-300-100", SHAPE, CLASSES, 0.05)
 
 
 def _trained_if_short(chosen: params.Params) -> None:
@@ -262,16 +65,16 @@ def _importing() -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Random], str], Callable[[], Any]]] = {
-    "parameters": (_params, lambda: runtime.main(_trained_if_short)),
-    "recipes": (_recipe, _stage(_composed)),
-    "folders of images": (_folder, lambda: runtime.main(download.download)),
-    "tables": (_table, _importing),
-    "data sets": (_dataset, _stage(lambda: data.load(runtime.DATASET).train[:2])),
-    "networks": (_network, _stage(lambda: networks.load(runtime.COMPACT, _architecture()))),
-    "weights": (_weights, lambda: runtime.main(train_baseline.train_baseline)),
-    "states": (_state, _stage(_trained)),
-    "reports": (_report, _stage(plot.read)),
-    "reports, drawn": (_report, lambda: runtime.main(plot.plot)),
+    "parameters": (harms.params, lambda: runtime.main(_trained_if_short)),
+    "recipes": (harms.recipe, _stage(_composed)),
+    "folders of images": (harms.folder, lambda: runtime.main(download.download)),
+    "tables": (harms.table, _importing),
+    "data sets": (harms.dataset, _stage(lambda: data.load(runtime.DATASET).train[:2])),
+    "networks": (harms.network, _stage(lambda: networks.load(runtime.COMPACT, harms.architecture()))),
+    "weights": (harms.weights, lambda: runtime.main(train_baseline.train_baseline)),
+    "states": (harms.state, _stage(_trained)),
+    "reports": (harms.report, _stage(plot.read)),
+    "reports, drawn": (harms.report, lambda: runtime.main(plot.plot)),
 }
 RARE = {"reports, drawn": 20}  # of the others as many come for each of these, which take seconds
 
@@ -287,7 +90,7 @@ def good(folder: Path) -> None:
     drawn = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (60, *SHAPE), dtype=torch.uint8, generator=drawn)
     data.save(runtime.DATASET, Raw(images[:48], torch.arange(48) % CLASSES), Raw(images[48:], torch.arange(12) % CLASSES), 10, 0)
-    store.save(_architecture().build(), runtime.COMPACT, architecture=_architecture())
+    store.save(harms.architecture().build(), runtime.COMPACT, architecture=harms.architecture())
     for name in ("metrics", "plots"):
         shutil.copytree(TOP / name, name, ignore=shutil.ignore_patterns("*.png"))
     with contextlib.suppress(KeyboardInterrupt):
@@ -297,7 +100,7 @@ def good(folder: Path) -> None:
 def _interrupted() -> None:
     """A training that is broken off in its third epoch, and leaves its state."""
     dataset, evaluated = data.load(runtime.DATASET), iter(range(2))
-    model, settings = _architecture().build(), params.load().baseline
+    model, settings = harms.architecture().build(), params.load().baseline
 
     def evaluate() -> dict[str, float]:
         if next(evaluated, None) is None:
@@ -311,7 +114,7 @@ def cases(n: int, seed: int = 0) -> Iterator[tuple[Case, Random]]:
     kinds = [kind for kind in KINDS if kind not in RARE]
     for number in range(n):
         kind = kinds[number % len(kinds)]
-        rare = next((each for each, one_in in RARE.items() if kind in each and number // len(kinds) % one_in == 0), kind)
+        rare = next((each for each, one_in in RARE.items() if kind in each and number // len(kinds) % one_in == one_in - 1), kind)
         yield Case(rare, *KINDS[rare]), Random(f"{seed} {number}")
 
 
@@ -346,8 +149,10 @@ def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[s
         warnings.simplefilter("ignore")
         try:
             good(Path(place, "good"))
-            peaks = {kind: _in_a_copy(call)[1].peak_bytes for kind, (_, call) in KINDS.items()}
+            peaks: dict[str, int] = {}
             for number, (case, draw) in enumerate(tqdm(cases(n, seed), total=n, desc="bad input", unit=" cases", disable=None)):
+                if case.kind not in peaks:
+                    peaks[case.kind] = _in_a_copy(case.call)[1].peak_bytes
                 did, ending, wrote = _in_a_copy(case.call, partial(case.make, draw))
                 ratio = ending.peak_bytes / peaks[case.kind]
                 outcome = "memory" if ratio > 2 else "something written" if wrote and ending.outcome == "one line" else ending.outcome
@@ -357,6 +162,12 @@ def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[s
                     problems.append(f"{number} {case.kind}, {outcome}, {ratio:.2f} times the memory: {did}\n{ending.said}")
         finally:
             os.chdir(before)
-    outcomes = list(dict.fromkeys(["one line", "accepted", *(each for count in counts.values() for each in count)]))
-    return [{"input": kind, "cases": counts[kind].total(), **{each: counts[kind][each] for each in outcomes},
-             "memory of a good run": round(largest[kind], 2)} for kind in KINDS]
+    return [_row(kind, counts[kind], largest[kind]) for kind in KINDS]
+
+
+def _row(kind: str, counts: Counter[str], memory: float) -> dict[str, Any]:
+    """broken: how many ended otherwise than in one line or rightly taken, and how"""
+    broken = {outcome: count for outcome, count in counts.items() if outcome not in ("one line", "accepted")}
+    return {"bad input": kind, "cases": counts.total(), "one line": counts["one line"], "accepted": counts["accepted"],
+            "broken": sum(broken.values()), "how": ", ".join(f"{count} {outcome}" for outcome, count in broken.items()),
+            "memory of a good run": f"{memory:.2f}"}
