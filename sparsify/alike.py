@@ -1,6 +1,5 @@
 """Whether a state that was read is of the form of the one that it shall replace: torch checks that of modules alone."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +33,8 @@ def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
     """The same of an optimiser, whose own state begins with its first step."""
     check(found, optimizer.state_dict() | {"state": found["state"]}, "optimizer")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if len({frozenset(moments) for moments in found["state"].values()}) > 1:
+        raise ValueError("optimizer.state has other keys for one parameter than for another")
     for number, moments in found["state"].items():
         for name, moment in moments.items():
             if isinstance(moment, Tensor) and moment.ndim and moment.shape != parameters[number].shape:
@@ -62,4 +63,4 @@ def _is_number(value: Any) -> bool:
     """Also of the tensors that stand for numbers while steps are captured."""
     if isinstance(value, Tensor):
         return value.numel() == 1 and value.ndim == 0 and value.dtype.is_floating_point
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and -1e300 < value < 1e300

@@ -26,7 +26,7 @@ def number(path: Path, figures: dict[str, Any], key: str, above: float = -math.i
     value: Any = figures
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    if type(value) not in (int, float) or not above < value < math.inf:
+    if type(value) not in (int, float) or not above < value < 1e300:
         bound = f" above {above}" if above > -math.inf else ""
         raise FileError(f"{path} has {quoted(value)} as {key}; it has to be a finite number{bound}")
     return value
