@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from sparsify.artifacts import FileError, write_picture
+from sparsify.artifacts import FileError, picture, write_bytes
 from stages import reports, runtime
 from stages.params import Params
 from stages.sweep_pictures import Metrics, check_plateaus, check_speedups, sweep_curves, sweep_speedup
@@ -39,12 +39,18 @@ def plot(params: Params) -> None:
         "latency": lambda: _latency(tables["latency"], title), "rejection": lambda: _rejection(tables["rejection"], title),
         "sweep": lambda: sweep_curves(params, metrics, tables["sweep"]),
         "sweep_speedup": lambda: sweep_speedup(params, metrics, tables["sweep"])}
-    for name, draw in pictures.items():
-        try:
-            write_picture(runtime.PLOTS / f"{name}.png", draw())
-        except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # numbers that no axis can hold
-            raise FileError(f"{runtime.PLOTS / name}.png cannot be drawn of what is in {runtime.METRICS} and {runtime.PLOTS} "
-                            f"({' '.join(str(error).split())[:100]})") from None
+    for name, content in [(name, _drawn(name, draw)) for name, draw in pictures.items()]:  # all, before the first is written
+        write_bytes(runtime.PLOTS / f"{name}.png", content)
+
+
+def _drawn(name: str, draw: Callable[[], Figure]) -> bytes:
+    try:
+        return picture(draw())
+    except FileError:
+        raise
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # numbers that no axis can hold
+        raise FileError(f"{runtime.PLOTS / name}.png cannot be drawn of what is in {runtime.METRICS} and {runtime.PLOTS} "
+                        f"({' '.join(str(error).split())[:100]})") from None
 
 
 def read() -> tuple[Metrics, Tables]:

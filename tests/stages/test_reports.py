@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparsify.artifacts import FileError
-from stages import plot, reports
+from stages import params, plot, reports
 
 REPO = Path(__file__).parents[2]
 MERGED = "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> main\n"
@@ -80,6 +80,13 @@ def test_tables_that_cannot_be_read_are_named(name, change):
     path = Path(f"plots/{name}.csv")
     path.write_text(change(path.read_text()))
     assert refused(plot.read).startswith(f"plots/{name}.csv ")
+
+
+def test_no_picture_is_written_where_one_cannot_be_drawn():
+    Path("metrics/results.csv").write_text("recipe,method\nx")
+    pictures = sorted(Path("plots").glob("*.png"))
+    assert refused(lambda: plot.plot(params.load(REPO / "params.yaml"))).startswith("metrics/results.csv ")
+    assert sorted(Path("plots").glob("*.png")) == pictures
 
 
 def test_a_cell_is_named_with_its_line():
