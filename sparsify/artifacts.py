@@ -37,10 +37,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_picture(path: Path, figure: "Figure") -> None:
-    """PNG, the same bytes for the same figure."""
+    write_bytes(path, picture(figure))
+
+
+def picture(figure: "Figure") -> bytes:
+    """As PNG, the same bytes for the same figure."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

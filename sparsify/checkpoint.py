@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 
+from sparsify import alike
 from sparsify.artifacts import read_tensors, write_tensors
 from sparsify.settings import InputError
 
@@ -48,13 +49,20 @@ class Keeper:
             return []
         content = read_tensors(self._path)
         try:
+            alike.check_curve(content["curve"])
             for name, part in self._parts.items():
+                if isinstance(part, torch.optim.Optimizer):
+                    alike.check_optimizer(content["parts"][name], part)
+                elif isinstance(part, torch.optim.lr_scheduler.OneCycleLR):
+                    alike.check_schedule(content["parts"][name], part.state_dict())
+                else:
+                    alike.check(content["parts"][name], part.state_dict(), name)
                 part.load_state_dict(content["parts"][name])
             torch.set_rng_state(content["random"]["cpu"])
             if content["random"]["cuda"]:
                 torch.cuda.set_rng_state_all(content["random"]["cuda"])
             return content["curve"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{self._path} is not the state of this training ({' '.join(str(error).split())[:100]}); "
                              "delete it to start from the first epoch") from None
 
@@ -67,4 +75,11 @@ class Keeper:
 
 def seconds(path: Path) -> float:
     """What the epochs took whose state is in `path`; 0 if there is no such file."""
-    return sum(row["seconds"] for row in read_tensors(path)["curve"]) if path.exists() else 0.0
+    if not path.exists():
+        return 0.0
+    curve: Any = read_tensors(path).get("curve")
+    try:
+        alike.check_curve(curve)
+    except ValueError as error:
+        raise InputError(f"{path} is not the state of this training ({error}); delete it to start from the first epoch") from None
+    return sum(row["seconds"] for row in curve)

@@ -1,43 +1,78 @@
 """The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, latency by engine, accuracy by rejection,
 and those of sweep_pictures.py."""
 
-import json
+from collections.abc import Callable
 
-import pandas as pd
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
-from sparsify.artifacts import FileError, write_picture
-from stages import runtime
+from sparsify.artifacts import FileError, picture, write_bytes
+from stages import reports, runtime
 from stages.params import Params
-from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
+from stages.sweep_pictures import Metrics, check_plateaus, check_speedups, sweep_curves, sweep_speedup
 
-METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
-TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
+# What the pictures take of the metrics, by stage; of the others `above` 0.
+FIGURES = {"baseline": ["accuracy"], "bayesian": ["accuracy"], "benchmark": [],
+           "prune": ["accuracy_compact", "accuracy_finetuned", "hidden_removed_percent"],
+           "sweep": ["dense.accuracy", "seeds", "timing_threads"]}
+SIZES = {"prune": ["compression_nonzeros"], "sweep": ["dense.weights", "dense.hidden"]}
 PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
 CURVES = {"dense": ("dense", "s-", "black"), "bayesian_mean": ("Bayesian, posterior mean", "o--", "tab:blue"),
           "bayesian_samples": ("Bayesian, sampled", "o-", "tab:blue"), "compact": ("compact, fine-tuned", "*-", "tab:red")}
+# The tables: columns of numbers, of text, and of numbers that may be missing.
+TABLES = {**{f"{phase}_curve": ("epoch validation_accuracy seconds", "", "") for phase in PHASES},
+          "threshold_scan": ("hidden_removed_percent weights_removed_percent validation_accuracy", "", ""),
+          "units": ("total kept", "layer", ""), "latency": ("batch threads median q25 q75", "engine network", ""),
+          "rejection": (f"rejected_percent {' '.join(CURVES)}", "", ""),
+          "sweep": ("share recovered accuracy hidden_left nonzeros_left", "method", "speedup")}
+Tables = dict[str, DataFrame]
 
 
 def plot(params: Params) -> None:
-    for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
-                 *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), *TABLES))):
-        if not path.is_file():
-            raise FileError(f"{path} does not exist")
-    metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
+    metrics, tables = read()
     title = f"{params.recipe_name}, prior {params.prior.kind}"
-    _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
-    _save(_training_curves(title), "training_curves")
-    _save(_units_kept(title), "units_kept")
-    _save(_latency(title), "latency")
-    _save(_rejection(title), "rejection")
-    _save(sweep_curves(params, metrics), "sweep")
-    _save(sweep_speedup(params, metrics), "sweep_speedup")
+    pictures: dict[str, Callable[[], Figure]] = {
+        "accuracy_against_sparsity": lambda: _accuracy_against_sparsity(metrics, tables["threshold_scan"], title),
+        "training_curves": lambda: _training_curves(tables, title), "units_kept": lambda: _units_kept(tables["units"], title),
+        "latency": lambda: _latency(tables["latency"], title), "rejection": lambda: _rejection(tables["rejection"], title),
+        "sweep": lambda: sweep_curves(params, metrics, tables["sweep"]),
+        "sweep_speedup": lambda: sweep_speedup(params, metrics, tables["sweep"])}
+    for name, content in [(name, _drawn(name, draw)) for name, draw in pictures.items()]:  # all, before the first is written
+        write_bytes(runtime.PLOTS / f"{name}.png", content)
 
 
-def _accuracy_against_sparsity(metrics: Metrics, title: str) -> Figure:
+def _drawn(name: str, draw: Callable[[], Figure]) -> bytes:
+    try:
+        return picture(draw())
+    except FileError:
+        raise
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # numbers that no axis can hold
+        raise FileError(f"{runtime.PLOTS / name}.png cannot be drawn of what is in {runtime.METRICS} and {runtime.PLOTS} "
+                        f"({' '.join(str(error).split())[:100]})") from None
+
+
+def read() -> tuple[Metrics, Tables]:
+    """All that the pictures are drawn of. Raises FileError."""
+    metrics = {}
+    for name, keys in FIGURES.items():
+        path = runtime.METRICS / f"{name}.json"
+        metrics[name] = reports.figures(path, name)
+        for key in keys:
+            reports.number(path, metrics[name], key)
+        for key in SIZES.get(name, ()):
+            reports.number(path, metrics[name], key, above=0)
+    check_speedups(runtime.METRICS / "benchmark.json", metrics["benchmark"])
+    check_plateaus(runtime.METRICS / "sweep.json", metrics["sweep"])
+    tables = {name: reports.table(runtime.PLOTS / f"{name}.csv", *columns) for name, columns in TABLES.items()}
+    if odd := set(tables["latency"]["network"]) - {"dense", "compact"}:
+        raise FileError(f"{runtime.PLOTS / 'latency.csv'} has the network {min(odd)}; it has to be dense or compact")
+    return metrics, tables
+
+
+def _accuracy_against_sparsity(metrics: Metrics, scan: DataFrame, title: str) -> Figure:
     """Validation accuracy as the threshold falls, and the test accuracy of the networks that were kept."""
-    scan = pd.read_csv(runtime.PLOTS / "threshold_scan.csv")
     pruned, figure = metrics["prune"], Figure(figsize=(10, 4), layout="constrained")
     ends = {"hidden_removed_percent": (pruned["hidden_removed_percent"], "hidden neurons removed (%)"),
             "weights_removed_percent": (100 - 100 / pruned["compression_nonzeros"], "weights removed (%)")}
@@ -56,15 +91,15 @@ def _accuracy_against_sparsity(metrics: Metrics, title: str) -> Figure:
     return figure
 
 
-def _training_curves(title: str) -> Figure:
+def _training_curves(tables: Tables, title: str) -> Figure:
     figure = Figure(figsize=(10, 3.5), layout="constrained")
     for axes, (name, label) in zip(figure.subplots(1, len(PHASES)), PHASES.items(), strict=True):
-        _curve(axes, pd.read_csv(runtime.PLOTS / f"{name}_curve.csv"), label)
+        _curve(axes, tables[f"{name}_curve"], label)
     figure.suptitle(title)
     return figure
 
 
-def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
+def _curve(axes: Axes, curve: DataFrame, label: str) -> None:
     axes.set(title=label, xlabel="epoch", yscale="log")
     terms = [column for column in curve if column not in ("epoch", "validation_accuracy", "seconds")]
     for term in terms:
@@ -75,8 +110,7 @@ def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
     axes.legend(handles=[*axes.get_lines(), *right.get_lines()], fontsize=7)
 
 
-def _units_kept(title: str) -> Figure:
-    units = pd.read_csv(runtime.PLOTS / "units.csv")
+def _units_kept(units: DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(8, 0.8 + 0.45 * len(units)), layout="constrained")
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
     axes.barh(units["layer"], 100, color="0.9")
@@ -88,9 +122,8 @@ def _units_kept(title: str) -> Figure:
     return figure
 
 
-def _latency(title: str) -> Figure:
+def _latency(rows: DataFrame, title: str) -> Figure:
     """Median and quartiles by engine, of the smallest and the largest batch."""
-    rows = pd.read_csv(runtime.PLOTS / "latency.csv")
     figure = Figure(figsize=(10, 4), layout="constrained")
     sizes = sorted({rows["batch"].min(), rows["batch"].max()})
     bars = [(str(row.network), int(str(row.threads))) for row in rows[["network", "threads"]].drop_duplicates().itertuples()]
@@ -113,9 +146,8 @@ def _latency(title: str) -> Figure:
     return figure
 
 
-def _rejection(title: str) -> Figure:
+def _rejection(curves: DataFrame, title: str) -> Figure:
     """Test accuracy on what is left when the least confident images are turned away."""
-    curves = pd.read_csv(runtime.PLOTS / "rejection.csv")
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for column, (label, style, color) in CURVES.items():
@@ -124,10 +156,6 @@ def _rejection(title: str) -> Figure:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
-
-
-def _save(figure: Figure, name: str) -> None:
-    write_picture(runtime.PLOTS / f"{name}.png", figure)
 
 
 if __name__ == "__main__":

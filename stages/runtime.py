@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import torch
-import yaml
 
 from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import params, pipeline, processes
+from stages import params, pipeline, processes, reading
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
@@ -40,10 +39,19 @@ def main(stage: Callable[[params.Params], None]) -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except torch.OutOfMemoryError as error:
-        sys.exit(f"error: {str(error).splitlines()[0]} Lower the batch_size of this stage's section in params.yaml")
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        said = (str(error).splitlines() or ["too little memory"])[0].rstrip(".")
+        sys.exit(f"error: {said}. Lower the batch_size of this stage's section in params.yaml, or model.width")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _lacks_memory(error: MemoryError | RuntimeError) -> bool:
+    """A GPU says it by a type, numpy by Python's, torch's allocator on a CPU in words."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(said in str(error) for said in (
+        "can't allocate memory", "not enough memory", "invalid buffer size", "Storage size calculation overflow"))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,8 +70,8 @@ def _answer_help(doc: str, name: str) -> None:
 
 def _files_of(name: str) -> str:
     try:
-        stage = pipeline.stages(yaml.safe_load(Path("params.yaml").read_text()))[name]
-    except (InputError, KeyError, OSError, yaml.YAMLError):
+        stage = pipeline.stages(reading.section(Path("params.yaml")))[name]
+    except (InputError, KeyError, OSError):
         return "What it reads and writes is in dvc.yaml, in the top directory of the project."
     read = [dep for dep in stage.deps if not dep.startswith(("sparsify/", "stages/"))]
     return "\n".join(f"{what}: {', '.join(found) or 'nothing'}" for what, found in (

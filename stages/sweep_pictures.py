@@ -2,6 +2,7 @@
 
 Both axes are stretched where it matters: halving what is left, or halving the errors, is the same distance everywhere."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages import runtime
+from sparsify.artifacts import FileError
+from sparsify.settings import quoted
+from stages import reports, runtime
 from stages.params import Params
 
 RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
@@ -22,9 +25,9 @@ ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 94, 95, 96, 97, 97.5, 98, 
 Metrics = dict[str, Any]  # what stages wrote as JSON
 
 
-def sweep_curves(params: Params, metrics: Metrics) -> Figure:
-    """Weights left, units right. metrics: of the stages prune and sweep"""
-    report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
+def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figure:
+    """Weights left, units right. metrics: of the stages prune and sweep. rows: of plots/sweep.csv"""
+    report = metrics["sweep"]
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     for axes, method in zip(figure.subplots(1, 2, sharey=True), REMOVED, strict=True):
         chosen, total = rows[rows["method"] == method], report["dense"]["weights" if method == "weights" else "hidden"]
@@ -48,10 +51,9 @@ def sweep_curves(params: Params, metrics: Metrics) -> Figure:
     return figure
 
 
-def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
-    """metrics: of the stages prune, benchmark and sweep"""
-    report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
-    units = rows[rows["method"] == "units"]
+def sweep_speedup(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figure:
+    """metrics: of the stages prune, benchmark and sweep. rows: of plots/sweep.csv"""
+    report, units = metrics["sweep"], rows[rows["method"] == "units"]
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
     _plateau(axes, report, params)
@@ -78,6 +80,27 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     stretch_accuracy(axes, units["accuracy"])
     _finish(figure, params, legend_columns=1)
     return figure
+
+
+def check_plateaus(path: Path, sweep: Metrics) -> None:
+    """Raises FileError where the figures of the sweep, in `path`, lack where a plateau ends."""
+    for method in REMOVED:
+        for phase in COLORS:
+            try:
+                end = sweep[method][phase]["plateau_percent"]
+            except (KeyError, TypeError):
+                raise FileError(f"{path} does not say where the plateau of {method}, {phase}, ends") from None
+            if end is not None:
+                reports.number(path, sweep, f"{method}.{phase}.plateau_percent")
+
+
+def check_speedups(path: Path, benchmark: Metrics) -> None:
+    """Raises FileError where the figures of the benchmark, in `path`, have no speed-up by size of the batch."""
+    speedups = benchmark.get("speedup")
+    if not isinstance(speedups, dict) or not speedups or not all(re.fullmatch(r"batch_[0-9]{1,9}", key) for key in speedups):
+        raise FileError(f"{path} has {quoted(speedups)} as speedup; it has to have one for each batch_SIZE")
+    for key in speedups:
+        reports.number(path, benchmark, f"speedup.{key}.median", above=0)
 
 
 def largest_batch(benchmark: Metrics) -> tuple[int, float]:
@@ -123,7 +146,7 @@ def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
         return []
-    table = pd.read_csv(path, keep_default_na=False)
+    table = reports.table(path, "accuracy", "recipe method overrides", f"{' '.join(REMOVED.values())} weights_total hidden_total")
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
     groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
     return [(" ".join([str(method), *(part for part in str(overrides).split() if part != f"prior.kind={method}")]), group)

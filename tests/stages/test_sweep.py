@@ -61,7 +61,7 @@ def test_results_of_the_same_recipe_and_any_prior_are_points_with_their_seeds(me
                ("mnist-lenet5", "scratch", "prior.kind=ard prior.beta=2"), ("other", "ard", ""),
                ("mnist-lenet5", "gate", "prior.beta=2 finetune.train.epochs=9"))]
     pd.DataFrame(table).to_csv("metrics/results.csv")
-    figure = sweep_pictures.sweep_curves(params.load(), metrics)
+    figure = sweep_pictures.sweep_curves(params.load(), metrics, pd.read_csv("plots/sweep.csv"))
     labels = figure.axes[0].get_legend_handles_labels()[1]
     assert [label for label in labels if "seed" in label and "magnitude" not in label] == [
         "ard prior.beta=2, 1 seed", "gate, 3 seeds", "scratch, 1 seed", "scratch prior.kind=ard prior.beta=2, 1 seed"]
@@ -70,6 +70,5 @@ def test_results_of_the_same_recipe_and_any_prior_are_points_with_their_seeds(me
 @pytest.mark.parametrize("draw", [sweep_pictures.sweep_curves, sweep_pictures.sweep_speedup])
 def test_pictures_do_without_a_table_of_results_and_with_one_share(metrics, draw, tmp_path):
     table = pd.read_csv("plots/sweep.csv")
-    table[table["share"] == 50].to_csv("plots/sweep.csv")
-    draw(params.load(), metrics).savefig(tmp_path / "picture.png")
+    draw(params.load(), metrics, table[table["share"] == 50]).savefig(tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size
