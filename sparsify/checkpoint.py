@@ -46,7 +46,7 @@ class Keeper:
         nothing changes. Raises InputError for one that is damaged or of another training."""
         if self._path is None or not self._path.exists():
             return []
-        content = read_tensors(self._path)
+        content = _read(self._path)
         try:
             for name, part in self._parts.items():
                 part.load_state_dict(content["parts"][name])
@@ -54,9 +54,8 @@ class Keeper:
             if content["random"]["cuda"]:
                 torch.cuda.set_rng_state_all(content["random"]["cuda"])
             return content["curve"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{self._path} is not the state of this training ({' '.join(str(error).split())[:100]}); "
-                             "delete it to start from the first epoch") from None
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _unfit(self._path, error) from None
 
     def _write(self) -> None:
         """Never half-written: the file of an epoch before stays until this one is whole."""
@@ -67,4 +66,19 @@ class Keeper:
 
 def seconds(path: Path) -> float:
     """What the epochs took whose state is in `path`; 0 if there is no such file."""
-    return sum(row["seconds"] for row in read_tensors(path)["curve"]) if path.exists() else 0.0
+    return sum(row["seconds"] for row in _read(path)["curve"]) if path.exists() else 0.0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises FileError for a file that is damaged, InputError for one that holds no state."""
+    content = read_tensors(path)
+    try:
+        sum(row["seconds"] for row in content["curve"])
+        return content
+    except (KeyError, TypeError) as error:
+        raise _unfit(path, error) from None
+
+
+def _unfit(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not the state of this training ({' '.join(str(error).split())[:100]}); delete it to start from the "
+                      "first epoch")
