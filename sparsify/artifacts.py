@@ -49,7 +49,7 @@ def beside(path: Path, end: str) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what processes of this machine that were killed left under names of `beside`; an old version goes back where no new one is."""
+    """Removes what killed processes of this machine left under names of `beside`; an old version goes back where no new one is."""
     for path in folder.glob(".*.*"):
         name, pid, end = ([*path.name[1:].rsplit(".", 2), "", ""])[:3]
         if end not in ("tmp", "old") or not pid.isdecimal() or _alive(int(pid)):

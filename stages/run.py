@@ -22,7 +22,7 @@ import yaml
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import compose, pipeline, processes
+from stages import compose, pipeline, processes, started
 from stages.pipeline import Stage
 
 PARAMS, NOTE = Path("params.yaml"), Path("scratch/run.yaml")
@@ -109,6 +109,7 @@ def _params(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as for dvc exp run")

@@ -99,8 +99,9 @@ def test_the_state_of_another_training_or_a_damaged_one_is_refused_by_name(tmp_p
         trained(settings, interrupted_at(None), state)
 
 
-@pytest.mark.parametrize("content", [{}, {"curve": 3}, {"curve": [{}]}, {"curve": [], "parts": {}, "random": {}},
-                                     {"curve": [], "parts": {"model": 3, "optimizer": {}, "schedule": {}}, "random": {"cpu": 3, "cuda": []}}])
+@pytest.mark.parametrize("content", [
+    {}, {"curve": 3}, {"curve": [{}]}, {"curve": [], "parts": {}, "random": {}},
+    {"curve": [], "parts": {"model": 3, "optimizer": {}, "schedule": {}}, "random": {"cpu": 3, "cuda": []}}])
 def test_a_file_that_holds_no_state_is_refused_by_name(tmp_path, train_settings, content):
     state = tmp_path / "state.pt"
     write_tensors(state, content)

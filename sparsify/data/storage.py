@@ -141,6 +141,6 @@ def _array(path: Path, map: bool = False) -> Any:
         return np.load(path, mmap_mode="r" if map else None, allow_pickle=False)
     except FileNotFoundError:
         raise FileError(f"{path.parent} is not a data set: it lacks {path.name}") from None
-    except Exception as error:  # cut short, no .npy, objects inside; numpy reads the header with Python's own parser, which raises many kinds
+    except Exception as error:  # cut short, no .npy, objects inside; of a header numpy's parser raises many kinds
         raise FileError(f"{path} cannot be read ({' '.join(str(error).split())[:100]})") from None
 
