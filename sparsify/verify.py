@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sparsify import models, tensorfile
 from sparsify.compress import store
@@ -50,7 +50,7 @@ def verify(path: Path | str, full: nn.Module | None = None, example: Example | N
     if full is None or example is None:
         architecture = store.architecture_of(path, content)
         if architecture is None:
-            raise InputError(f"{path} holds a {content['class']}; verify needs one at full size and an example: verify(path, full, example)")
+            raise InputError(f"{path} holds a {content['class']}; give one at full size and an example: verify(path, full, example)")
         full, example = full or architecture.build(), torch.randn(2, *architecture.input_shape) if example is None else example
     proof = Proof(masked_twin(small, full), example)
     gap = proof.gap(small)

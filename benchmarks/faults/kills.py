@@ -22,8 +22,8 @@ from typing import Any
 from tqdm import tqdm
 
 TOP = Path(__file__).parents[2]
-OVERRIDES = ("recipe=smoke", "baseline.epochs=2", "bayesian.train.epochs=2", "sweep.shares=[0,90]", "sweep.seeds=[1]", "sweep.unit_steps=10",
-             "sweep.weight_steps=10", "benchmark.repeats=1", "benchmark.batch_sizes=[1]")
+OVERRIDES = ("recipe=smoke", "baseline.epochs=2", "bayesian.train.epochs=2", "sweep.shares=[0,90]", "sweep.seeds=[1]",
+             "sweep.unit_steps=10", "sweep.weight_steps=10", "benchmark.repeats=1", "benchmark.batch_sizes=[1]")
 STAGES = ("download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot")
 TIMED = re.compile(r"seconds|latency|speedup|recommended|memory|median|q25|q75|png$|latency\.csv")
 FAULTS = ("SIGINT", "SIGTERM", "SIGKILL", "full disk")
@@ -65,10 +65,12 @@ def run(n: int, seed: int, folder: Path, places: tuple[str, ...] = PLACES, stage
             for (place, fault), lines in sorted(found.items())]
 
 
-def _try(checkout: Path, place: str, stage: str, fault: str, after: float, reference: Mapping[str, Any], number: int) -> tuple[bool, list[str]]:
+def _try(checkout: Path, place: str, stage: str, fault: str, after: float, reference: Mapping[str, Any],
+         number: int) -> tuple[bool, list[str]]:
     """-> whether it was hit before its end, and what did not hold"""
+    changes = [part for each in OVERRIDES for part in ("-S", each)]
     command = {"stage": _python(stage), "workspace": _dvc("repro", "-f", "-s", stage),
-               "temp": _dvc("exp", "run", "--temp", "-f", "-s", "-n", f"k{number}", *(p for each in OVERRIDES for p in ("-S", each)), stage)}[place]
+               "temp": _dvc("exp", "run", "--temp", "-f", "-s", "-n", f"k{number}", *changes, stage)}[place]
     if place == "stage":
         _remove(checkout, stage)
     said = _hit(checkout, command, fault, after)
@@ -158,8 +160,10 @@ def _experiment(checkout: Path, name: str, stage: str, reference: Mapping[str, A
     if ref is None:
         return []  # an experiment that changes nothing is not kept, and its workspace was compared
     changed = subprocess.run(["git", "diff", "--name-only", "HEAD", ref], cwd=checkout, capture_output=True, text=True).stdout.split()
-    odd = [path for path in changed if path in reference
-           and _content(path, subprocess.run(["git", "show", f"{ref}:{path}"], cwd=checkout, capture_output=True).stdout) != reference[path]]
+    odd = []
+    for path in (path for path in changed if path in reference):
+        shown = subprocess.run(["git", "show", f"{ref}:{path}"], cwd=checkout, capture_output=True).stdout
+        odd += [path] if _content(path, shown) != reference[path] else []
     return [f"other bits in {', '.join(odd)}"] if odd else []
 
 
