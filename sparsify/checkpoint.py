@@ -1,14 +1,17 @@
-"""A training that was interrupted goes on where its last epoch ended, bit for bit: model, optimiser, schedule, random state, curve."""
+"""A training that was interrupted goes on where its last epoch ended, bit for bit: model, optimiser, schedule, random state, curve.
+
+A stage that measures many networks keeps each row (Results), and measures none of them twice."""
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import nn
 
-from sparsify.artifacts import read_tensors, write_tensors
+from sparsify.artifacts import checksum, read_tensors, write_tensors
 from sparsify.settings import InputError
 
 Curve = list[dict[str, float]]
@@ -62,6 +65,52 @@ class Keeper:
         if self._path is not None and self._unwritten is not None:
             write_tensors(self._path, self._unwritten)
             self._unwritten, self._written_at = None, time.monotonic()
+
+
+class Results:
+    """Rows of plain data by name, in a file that is written when `every_seconds` have passed and at the end of its `with`.
+
+    writes: whether this process does, of several that share the file."""
+
+    def __init__(self, path: Path, writes: bool = True, every_seconds: float = 20.0):
+        self._path, self._writes, self._every_seconds = path, writes, every_seconds
+        content = read_tensors(path) if path.exists() else {}
+        self._rows: dict[str, Any] = content.get("rows", {})
+        self._before, self._start = content.get("seconds", 0.0), time.monotonic()
+        self._written_at, self._unwritten = self._start, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    @property
+    def seconds(self) -> float:
+        """That were spent, those of interrupted runs among them."""
+        return self._before + time.monotonic() - self._start
+
+    def get(self, of: str | nn.Module, measure: Callable[[], Any]) -> Any:
+        """What `measure` said of that name, or of a network of these very tensors, before; else what it says now."""
+        name = of if isinstance(of, str) else _digest(of)
+        if name not in self._rows:
+            self._rows[name], self._unwritten = measure(), True
+            if time.monotonic() - self._written_at >= self._every_seconds:
+                self._write()
+        return self._rows[name]
+
+    def _write(self) -> None:
+        if self._writes and self._unwritten:
+            write_tensors(self._path, {"rows": self._rows, "seconds": self.seconds})
+            self._unwritten, self._written_at = False, time.monotonic()
+
+
+def _digest(network: nn.Module) -> str:
+    found = checksum()
+    for name, tensor in network.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def seconds(path: Path) -> float:

@@ -41,10 +41,15 @@ def prune(params: Params) -> None:
     def cut_at(threshold: float) -> nn.Module:
         return draft(mean, structure, *relevant(scores, threshold, LEAST), inputs=inputs)
 
-    def measure(small: nn.Module) -> dict[str, float]:
+    def measured(small: nn.Module) -> dict[str, float]:
         return {"hidden_removed_percent": removed_percent(total(before.hidden), total(hidden(small, structure))),
                 "weights_removed_percent": removed_percent(total(before.weights), total(nonzeros(small, structure))),
                 "validation_accuracy": accuracy_percent(small, dataset.validation)}
+
+    known = checkpoint.Results(state.with_suffix(".scan"), distributed.first())
+
+    def measure(small: nn.Module) -> dict[str, float]:
+        return known.get(small, lambda: measured(small))
 
     irrelevance = {**scores.units, **scores.weights}
     thresholds = candidates(irrelevance, SCAN_POINTS)
@@ -87,7 +92,8 @@ def prune(params: Params) -> None:
         "logit_gap": gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
-    state.unlink(missing_ok=True)
+    for path in (state, state.with_suffix(".scan")):
+        path.unlink(missing_ok=True)
 
 
 def _exactly(target: Target, irrelevance: Mapping[str, Tensor], left: Callable[[float], Size], before: Size) -> float:

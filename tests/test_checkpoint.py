@@ -7,7 +7,7 @@ from torch import nn
 from sparsify.artifacts import read_tensors, write_tensors
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
-from sparsify.checkpoint import Keeper, seconds
+from sparsify.checkpoint import Keeper, Results, seconds
 from sparsify.data import Split
 from sparsify.settings import InputError
 from sparsify.training import cross_entropy, fit
@@ -107,3 +107,20 @@ def test_a_file_that_holds_no_state_is_refused_by_name(tmp_path, train_settings,
     write_tensors(state, content)
     with pytest.raises(InputError, match=r"state\.pt is not the state of this training"):
         trained(train_settings(epochs=3), interrupted_at(None), state)
+
+
+def test_what_was_measured_is_not_measured_again_after_an_interruption(tmp_path):
+    path, asked = tmp_path / "rows.pt", []
+
+    def measure(name):
+        asked.append(name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return {"accuracy": float(len(asked))}
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    with pytest.raises(KeyboardInterrupt), Results(path) as results:
+        for name, of in (("a", "a"), ("b", first), ("c", second)):
+            results.get(of, lambda name=name: measure(name))
+    again = Results(path)
+    assert [again.get(of, lambda: 0) for of in ("a", first, second)] == [{"accuracy": 1.0}, {"accuracy": 2.0}, 0]
+    assert again.seconds > 0
