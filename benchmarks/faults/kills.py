@@ -5,6 +5,7 @@ by itself, by `dvc repro`, or by `dvc exp run --temp`. What cannot agree is left
 
 import csv
 import io
+import itertools
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ LIMIT = 600  # seconds that nothing here takes
 def run(n: int, seed: int, folder: Path, places: tuple[str, ...] = PLACES, stages: tuple[str, ...] = STAGES) -> list[dict[str, Any]]:
     """A row for each place and fault: how many were tried, how many were hit before they had ended, what did not hold.
 
-    folder: an empty one to work in."""
+    folder: an empty one to work in. An interruption ends it after the case at hand, with the rows so far."""
     draw, checkout = random.Random(seed), _clone(folder / "clone")
     durations: dict[str, float] = {}
     if places == ("stage",):
@@ -53,16 +54,24 @@ def run(n: int, seed: int, folder: Path, places: tuple[str, ...] = PLACES, stage
             raise RuntimeError(f"two runs of {stage} that nothing disturbed differ in {_differing(first, reference[stage])}")
     found: dict[tuple[str, str], list[list[str]]] = {}
     hits: dict[tuple[str, str], int] = {}
-    for number in tqdm(range(n), desc="kills", disable=None):
+    for number in _until_interrupted(tqdm(range(n), desc="kills", disable=None)):
         place, fault, stage = places[number % len(places)], FAULTS[number // len(places) % len(FAULTS)], draw.choice(stages)
-        factor = {"stage": 1.0, "workspace": 1.5, "temp": 3.0}[place]
-        hit, broken = _try(checkout, place, stage, fault, draw.uniform(0.0, factor * durations[stage] + 0.5 * (place != "stage")),
-                           reference[stage], number)
+        longest = durations[stage] * {"stage": 1.0, "workspace": 1.5, "temp": 2.0}[place]  # DVC takes time too
+        hit, broken = _try(checkout, place, stage, fault, draw.uniform(0.0, longest), reference[stage], number)
         hits[place, fault] = hits.get((place, fault), 0) + hit
         found.setdefault((place, fault), []).append([f"{stage}: {line}" for line in broken])
     return [{"what": f"{fault}, {place}", "tried": len(lines), "in time": hits[place, fault],
              "held": sum(not line for line in lines), "broken": "; ".join(sorted({each for line in lines for each in line}))}
             for (place, fault), lines in sorted(found.items())]
+
+
+def _until_interrupted(numbers: Iterable[int]) -> Iterator[int]:
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield from itertools.takewhile(lambda _: not asked, numbers)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _try(checkout: Path, place: str, stage: str, fault: str, after: float, reference: Mapping[str, Any],
