@@ -26,7 +26,7 @@ def mend() -> list[str]:
     """A line for each thing that was mended, or that has to wait. Safe to run at any time."""
     if busy := at_work():
         waiting = "" if kept.whole(kept.LOCK) or not kept.LOCK.exists() else "; dvc.lock is damaged"
-        return [f"DVC is at work here (process {busy[0]}): wait for it, or end it, and run python -m stages.mend again{waiting}"]
+        return [f"DVC, or a stage, is at work here (process {busy[0]}): wait for it or end it, then run python -m stages.mend{waiting}"]
     said = _lock()
     for folder in (*kept.FOLDERS, ".", kept.LAST):
         sweep(Path(folder))
@@ -38,12 +38,13 @@ def mend() -> list[str]:
 
 
 def at_work() -> list[int]:
-    """The processes of DVC in this checkout, or in an experiment's copy below it."""
+    """The processes of DVC, and stages, in this checkout or in an experiment's copy below it."""
     here, found = Path.cwd().resolve(), []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if any(Path(os.fsdecode(word)).name == "dvc" for word in words[:4]) and (process / "cwd").resolve().is_relative_to(here):
+            words = [os.fsdecode(word) for word in (process / "cmdline").read_bytes().split(b"\0")[:4]]
+            ours = any(Path(word).name == "dvc" or word.startswith("stages.") for word in words) and process.name != str(os.getpid())
+            if ours and (process / "cwd").resolve().is_relative_to(here):
                 found.append(int(process.name))
         except OSError:
             continue  # it has ended, or is another user's
