@@ -20,7 +20,7 @@ from typing import Any
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import compose, pipeline, processes, reading
+from stages import compose, pipeline, processes, reading, started
 from stages.pipeline import Stage
 
 PARAMS, NOTE = Path("params.yaml"), Path("scratch/run.yaml")
@@ -101,6 +101,7 @@ def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any], count: i
 
 
 def main() -> None:
+    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as for dvc exp run")

@@ -5,8 +5,10 @@ import ctypes
 import hashlib
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,7 +18,7 @@ from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import params, pipeline, processes, reading
+from stages import kept, params, pipeline, processes, reading, started
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
@@ -26,13 +28,19 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 @processes.together
 def main(stage: Callable[[params.Params], None]) -> None:
-    """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
-    if stage.__module__ == "__main__":  # else it is called by other code, whose arguments are not meant for it
-        _answer_help(sys.modules["__main__"].__doc__ or "", Path(sys.argv[0]).stem)
+    """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption, 143 for SIGTERM."""
+    name = stage.__module__.rpartition(".")[2]
+    if name == "__main__":  # else it is called by other code, whose arguments and signals are not meant for it
+        name = Path(sys.argv[0]).stem
+        _answer_help(sys.modules["__main__"].__doc__ or "", name)
+        started()
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # else torchrun's end
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the state of a training is written on the way out
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
-        stage(params.load())
+        with kept.outputs(name) if distributed.first() else nullcontext():
+            stage(params.load())
     except FileError as error:
         sys.exit(f"error: {error}; delete the file if it is there, and run dvc repro, which makes it")
     except InputError as error:

@@ -3,8 +3,12 @@
 inputs.npy      (N, ...) uint8 or float32: all examples, as they came
 labels.npy      (N,) int64
 train.npy validation.npy test.npy   (n,) int64: the rows of each part, in its order
-about.json      the names of the classes, and the scaling"""
+about.json      the names of the classes, the scaling, and checksums: of each other file, and of itself without that line
 
+Checksums are compared by `load`, but for inputs that stay in their file: those are read by the batch, and all of them once for that would
+take as long as an epoch."""
+
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +23,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sparsify.artifacts import FileError, write_bytes
+from sparsify.artifacts import FileError, beside, checksum, naming, write_bytes
 from sparsify.data import memory
 from sparsify.data.mapped import Mapped
 from sparsify.data.splits import Dataset, Scaling, Split
@@ -27,6 +31,7 @@ from sparsify.settings import quoted
 
 PARTS = ("train", "validation", "test")
 INPUTS, LABELS, ABOUT = "inputs.npy", "labels.npy", "about.json"
+FILES = (INPUTS, LABELS, *(f"{part}.npy" for part in PARTS))
 CHUNK_BYTES = 1 << 24  # that are read or copied at a time
 
 
@@ -34,10 +39,11 @@ CHUNK_BYTES = 1 << 24  # that are read or copied at a time
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write in, which takes the place of `path` at the end, and is gone if anything goes wrong."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    temporary, old = (beside(path, end) for end in ("tmp", "old"))
     try:
         temporary.mkdir()
-        yield temporary
+        with naming(path):
+            yield temporary
         for file in temporary.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())  # else a power cut can leave the new name without its content
@@ -53,8 +59,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def write_about(folder: Path, classes: tuple[str, ...], scaling: Scaling) -> None:
-    """Numbers as JSON keeps them: every digit."""
-    about = {"classes": list(classes), "unit": scaling.unit, "mean": scaling.mean.tolist(), "std": scaling.std.tolist()}
+    """Once all other files are there. Numbers as JSON keeps them: every digit."""
+    about = {"classes": list(classes), "unit": scaling.unit, "mean": scaling.mean.tolist(), "std": scaling.std.tolist(),
+             "checksums": {name: _checksum(folder / name) for name in FILES}}
+    about["checksum"] = _own(about)
     write_bytes(folder / ABOUT, (json.dumps(about, indent=1) + "\n").encode())
 
 
@@ -70,6 +78,9 @@ def load(path: Path, device: torch.device | str = "cpu", mapped: bool | None = N
         raise FileError(f"{path} is not a data set: {wrong}")
     if mapped is None:
         mapped = _too_large(sum(map(len, rows.values())) * inputs[:1].nbytes, device)
+    for name in FILES[1:] if mapped else FILES:
+        if about["checksums"].get(name) != _checksum(path / name):
+            raise FileError(f"{path / name} is damaged, or not of this data set: {ABOUT} has another checksum")
     scaling = Scaling(torch.tensor(about["mean"]), torch.tensor(about["std"]), about["unit"]).to(device)
     splits = {part: Split(Mapped(path / INPUTS, each) if mapped else _taken(inputs, each, device), labels[each].to(device), scaling)
               for part, each in rows.items()}
@@ -132,11 +143,15 @@ def _about(path: Path) -> dict[str, Any]:
         raise FileError(f"{path} does not exist")
     try:
         about = json.loads((path / ABOUT).read_text())
-        missing = [key for key in ("classes", "unit", "mean", "std") if key not in about]
+        missing = [key for key in ("classes", "unit", "mean", "std", "checksums", "checksum") if key not in about]
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise FileError(f"{path} is not a data set: {ABOUT} cannot be read ({type(error).__name__})") from None
     if missing or not isinstance(about, dict):
         raise FileError(f"{path} is not a data set: {ABOUT} lacks {', '.join(missing) or 'its keys'}")
+    if about.pop("checksum") != _own(about):
+        raise FileError(f"{path / ABOUT} is damaged: its checksum is not that of its content")
+    if not isinstance(about["checksums"], dict):
+        raise FileError(f"{path} is not a data set: checksums of {ABOUT} is no list of files")
     return about
 
 
@@ -145,6 +160,15 @@ def _numbers(path: Path) -> Tensor:
     if not isinstance(found, np.ndarray) or found.dtype != np.int64 or found.ndim != 1:
         raise FileError(f"{path} is not a list of whole numbers, int64")
     return torch.from_numpy(found)
+
+
+def _own(about: dict[str, Any]) -> str:
+    return checksum(json.dumps(about).encode()).hexdigest()
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, checksum).hexdigest()
 
 
 def _array(path: Path, map: bool = False) -> Any:

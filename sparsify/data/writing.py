@@ -41,10 +41,10 @@ def save(path: Path, train: Examples, test: Examples | None, n_validation: int, 
                              f"{len(learning)} {'images' if inputs.ndim == 4 else 'rows'} to train on")
         order = learning[torch.randperm(len(learning), generator=torch.Generator().manual_seed(seed))]
         parts = {"validation": order[:n_validation], "train": order[n_validation:], "test": testing}
-        write_about(folder, names, _scaling(inputs, parts["train"].sort().values))
         np.save(folder / LABELS, labels.numpy())
         for part, rows in parts.items():
             np.save(folder / f"{part}.npy", rows.numpy())
+        write_about(folder, names, _scaling(inputs, parts["train"].sort().values))
 
 
 def _inputs(path: Path, train: Examples, test: Examples | None, skip: bool) -> tuple[Tensor, Tensor, Tensor]:
