@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def check(found: Any, own: Any, where: str) -> None:
-    """Raises ValueError, which names the place, where `found` has other keys, shapes, types or words than `own`; numbers may differ."""
+    """Raises ValueError, which names the place, where `found` has more than other numbers than `own`."""
     if isinstance(own, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(own):
             raise ValueError(f"{where} has other keys")
@@ -25,8 +25,8 @@ def check(found: Any, own: Any, where: str) -> None:
     elif isinstance(own, Tensor):
         if not isinstance(found, Tensor) or found.shape != own.shape or found.dtype != own.dtype:
             raise ValueError(f"{where} is no tensor of shape {tuple(own.shape)}")
-    elif type(found) is not type(own) or (isinstance(own, str) and found != own):
-        raise ValueError(f"{where} is not {own!r}" if isinstance(own, str) else f"{where} is no {type(own).__name__}")
+    elif type(found) is not type(own) or (isinstance(own, str | bool) and found != own):
+        raise ValueError(f"{where} is not {own!r}")
 
 
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
