@@ -19,7 +19,7 @@ def check(found: Any, own: Any, where: str) -> None:
             raise ValueError(f"{where} is no list of {len(own)}")
         for number, (each, mine) in enumerate(zip(found, own, strict=True)):
             check(each, mine, f"{where}[{number}]")
-    elif _is_number(own):
+    elif _is_number(own) and not isinstance(own, Tensor):
         if not _is_number(found):
             raise ValueError(f"{where} is no finite number")
     elif isinstance(own, Tensor):
@@ -37,10 +37,10 @@ def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
         raise ValueError("optimizer.state has other keys for one parameter than for another")
     for number, moments in found["state"].items():
         for name, moment in moments.items():
-            if isinstance(moment, Tensor) and moment.ndim and moment.shape != parameters[number].shape:
-                raise ValueError(f"optimizer.state.{number}.{name} is not of shape {tuple(parameters[number].shape)}")
-            if not isinstance(moment, Tensor) and not _is_number(moment):
-                raise ValueError(f"optimizer.state.{number}.{name} is no number")
+            if name != "step":
+                check(moment, parameters[number].detach(), f"optimizer.state.{number}.{name}")
+            elif not isinstance(moment, Tensor) or not _is_number(moment):
+                raise ValueError(f"optimizer.state.{number}.step is no number")
 
 
 def check_schedule(found: Any, own: Mapping[str, Any]) -> None:
