@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sparsify.settings import InputError, build
 from stages import compose, pipeline
@@ -41,21 +42,22 @@ def experiments(grids: Iterable[str], targets: Iterable[str], commit: str) -> li
         params = compose.composed(*overrides)
         build(Params, params)
         pipeline.needed(pipeline.stages(params), stages)
-        name = _name(overrides, stages, commit)
+        values = dict(override.partition("=")[::2] for override in overrides)  # of one key twice, the last counts
+        name = named(overrides, (commit, sorted(values.items()), stages))
         found[name] = Experiment(name, overrides, stages)
     return list(found.values())
 
 
 def start(remote: str) -> Start:
     """Raises InputError where a clone elsewhere would not be what is here, or could not keep its results."""
-    url, commit = _git("remote", "get-url", remote), _git("rev-parse", "HEAD")
-    if not _git("for-each-ref", "--contains", commit, f"refs/remotes/{remote}"):
+    url, commit = git("remote", "get-url", remote), git("rev-parse", "HEAD")
+    if not git("for-each-ref", "--contains", commit, f"refs/remotes/{remote}"):
         raise InputError(f"the commit {commit[:7]}, from which the clones would start, is not on {remote}; git push it")
-    changed = _git("status", "--porcelain", "--", *CODE)
+    changed = git("status", "--porcelain", "--", *CODE)
     if changed:
         raise InputError(f"{changed.split()[1]} is not committed as it is; the clones have what is committed: commit it and push")
     config = configparser.ConfigParser()
-    config.read_string(re.sub(r"(?m)^\s+", "", _git("show", f"{commit}:.dvc/config")))
+    config.read_string(re.sub(r"(?m)^\s+", "", git("show", f"{commit}:.dvc/config")))
     store = config.get("core", "remote", fallback=None)
     if store is None:
         raise InputError("the committed .dvc/config names no default remote, where data and results meet; dvc remote add -d NAME URL, then "
@@ -68,8 +70,24 @@ def start(remote: str) -> Start:
 
 def arrived(at: Start) -> set[str]:
     """The names of the experiments from this commit that the git remote has."""
-    lines = _git("ls-remote", at.url, reference("*", at.commit)).splitlines()
+    lines = git("ls-remote", at.url, reference("*", at.commit)).splitlines()
     return {line.rsplit("/", 1)[1] for line in lines}
+
+
+def named(overrides: Iterable[str], decides: Any) -> str:
+    """A name for git and DVC, of the overrides' words and a digest.  decides: all that its result hangs on, which repr() writes out"""
+    digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:8]
+    values = dict(override.partition("=")[::2] for override in overrides)
+    words = "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in values.items())
+    return re.sub(r"[^A-Za-z0-9]*\.\.+|[^A-Za-z0-9.]+", "-", f"x-{words}")[2:60].strip("-.") + f"-{digest}"
+
+
+def git(*arguments: str) -> str:
+    """What it prints. Raises InputError for what it refuses."""
+    try:
+        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    except subprocess.CalledProcessError as error:
+        raise InputError(f"git {arguments[0]} failed: {' '.join(error.stderr.split())}") from None
 
 
 def _points(grids: Iterable[str]) -> list[tuple[str, ...]]:
@@ -82,17 +100,3 @@ def _points(grids: Iterable[str]) -> list[tuple[str, ...]]:
         return [tuple(point) for point in BasicSweeper.split_arguments(overrides, None)[0]]
     except HydraException as error:
         raise InputError(f"-S: {' '.join(str(error).split())}") from None
-
-
-def _name(overrides: Iterable[str], targets: Iterable[str], commit: str) -> str:
-    values = dict(override.partition("=")[::2] for override in overrides)  # of one key twice, the last counts
-    digest = hashlib.sha256(repr((commit, sorted(values.items()), tuple(targets))).encode()).hexdigest()[:8]
-    words = "-".join(f"{key.rpartition('.')[2]}-{value}" for key, value in values.items())
-    return re.sub(r"[^A-Za-z0-9]*\.\.+|[^A-Za-z0-9.]+", "-", f"x-{words}")[2:60].strip("-.") + f"-{digest}"
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
-    except subprocess.CalledProcessError as error:
-        raise InputError(f"git {arguments[0]} failed: {' '.join(error.stderr.split())}") from None

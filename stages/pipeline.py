@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,15 @@ def needed(all_stages: Mapping[str, Stage], names: Iterable[str]) -> list[Stage]
             raise InputError(f"{name} is not a stage; choose from {', '.join(all_stages)}")
     wanted = _upstream(all_stages, names)
     return [stage for name, stage in all_stages.items() if name in wanted]
+
+
+def fingerprint(stages: Iterable[Stage], params: Mapping[str, Any]) -> str:
+    """Of all that decides what these stages write: their commands, parameters, and the files that they read and none of them writes."""
+    together = list(stages)
+    made = {path for stage in together for path in stage.outs}
+    entries = {stage.name: entry(replace(stage, deps=tuple(path for path in stage.deps if path not in made), outs=()), params)
+               for stage in together}
+    return hashlib.sha256(repr(entries).encode()).hexdigest()
 
 
 def entry(stage: Stage, params: Mapping[str, Any]) -> dict[str, Any]:

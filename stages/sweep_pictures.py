@@ -43,7 +43,7 @@ def sweep_curves(params: Params, metrics: Metrics) -> Figure:
         axes.set_xlabel(f"{'weights' if method == 'weights' else 'hidden units'} removed (%)")
         axes.set_title(f"{what} removed: plateau to {_share(ends[0])};\nafter {steps} steps of retraining to {_share(ends[1])}",
                        loc="left", fontsize=11)
-    _stretch_accuracy(figure.axes[0], rows["accuracy"])
+    stretch_accuracy(figure.axes[0], rows["accuracy"])
     _finish(figure, params)
     return figure
 
@@ -75,7 +75,7 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     axes.set_xticks([], minor=True)
     axes.set(xlabel=f"speed-up of the test set over the dense network, measured ({metrics['sweep']['timing_threads']} thread, median of "
                     f"{params.sweep.timing_repeats} interleaved passes)", xlim=(0.8, 1.6 * highest))
-    _stretch_accuracy(axes, units["accuracy"])
+    stretch_accuracy(axes, units["accuracy"])
     _finish(figure, params, legend_columns=1)
     return figure
 
@@ -139,17 +139,18 @@ def _stretch_removed(axes: Axes) -> None:
     axes.set_xlim(-4, right)
 
 
-def _stretch_accuracy(axes: Axes, accuracies: pd.Series) -> None:
+def stretch_accuracy(axes: Axes, accuracies: pd.Series, bottom: float = 0) -> None:
+    """Halving the errors is the same distance everywhere.  accuracies: all that are to be seen, in percent"""
     def stretched(accuracy: float) -> float:
         return -np.log2(100 - np.clip(accuracy, -50, 99.99))
     axes.set_yscale("function", functions=(stretched, lambda y: 100 - 2.0**-y))
     top = 100 - 0.85 * (100 - min(99.9, accuracies.max()))
     ticks: list[float] = []
-    for tick in (tick for tick in ACCURACIES if tick <= top):
-        if not ticks or stretched(tick) - stretched(ticks[-1]) > 0.055 * (stretched(top) - stretched(0)):  # else their labels touch
+    for tick in (tick for tick in ACCURACIES if bottom <= tick <= top):
+        if not ticks or stretched(tick) - stretched(ticks[-1]) > 0.055 * (stretched(top) - stretched(bottom)):  # else their labels touch
             ticks.append(tick)
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set(ylim=(0, top), ylabel="test accuracy (%)")
+    axes.set(ylim=(bottom, top), ylabel="test accuracy (%)")
 
 
 def _share(percent: float | None) -> str:

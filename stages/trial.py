@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -38,6 +38,12 @@ class Failed(Exception):
 def reference(name: str, commit: str) -> str:
     """Where DVC puts an experiment that began at `commit` into git."""
     return f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+
+
+def last_words(said: Iterable[str]) -> str:
+    """A stage's own line, if there is one: DVC adds others."""
+    lines = [line.strip() for line in said if line.strip()]
+    return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "it said nothing")
 
 
 def run(name: str, overrides: Sequence[str], targets: Sequence[str], url: str, commit: str, threads: int) -> Iterator[str | Outcome]:
@@ -98,7 +104,7 @@ class _Trial:
             time.sleep(pause)
             if (yield from self._status(*command)) == 0:
                 return
-        raise Failed(self._last_words())
+        raise Failed(last_words(self.said))
 
     def _status(self, *command: str) -> Generator[str, None, int]:
         folder = self.clone if self.clone.is_dir() else self.clone.parent
@@ -115,8 +121,3 @@ class _Trial:
     def _tell_guard(self, group: int | None) -> None:
         self.guard.write(f"{group or ''}\n")
         self.guard.flush()
-
-    def _last_words(self) -> str:
-        """A stage's own line, if there is one: DVC adds others."""
-        lines = [line.strip() for line in self.said if line.strip()]
-        return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1] if lines else "it said nothing")

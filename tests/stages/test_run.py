@@ -95,6 +95,24 @@ def test_what_changes_decides_what_runs_again(change, again):
     assert ran() == again
 
 
+@pytest.mark.parametrize(("change", "same"), [
+    (lambda: put(c=4), True),
+    (lambda: put(b=4), False),
+    (lambda: Path("lib/one").write_text("other"), False),
+    (lambda: Path("models/a").write_text("of another run"), True),
+    (lambda: Path("models/b").unlink(), True),
+    (lambda: Path("dvc.yaml").write_text(DVC_YAML.replace("step.py b", "./step.py b")), False),
+], ids=["parameter of another stage", "parameter", "file", "what one writes and one reads", "output gone", "command"])
+def test_a_fingerprint_hangs_on_what_decides_and_not_on_what_was_made(change, same):
+    def now() -> str:
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        return pipeline.fingerprint(pipeline.needed(pipeline.stages(params), ["second"]), params)
+    ran("second")
+    before = now()
+    change()
+    assert (now() == before) is same
+
+
 def test_a_change_behind_a_link_is_seen_and_links_may_go_in_circles():
     Path("elsewhere").mkdir()
     Path("elsewhere/file").write_text("1")

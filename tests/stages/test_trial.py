@@ -62,7 +62,5 @@ def test_a_remote_that_is_not_there_is_a_failure_with_gits_line(tmp_path, monkey
 @pytest.mark.parametrize(("said", "last"), [
     (["a\n", "error: prior.kind is 'x'\n", "ERROR: failed to reproduce 'prune'\n", "\n"], "error: prior.kind is 'x'"),
     (["a\n", "ERROR: no such remote\n", "\n"], "ERROR: no such remote"), ([], "it said nothing")])
-def test_the_last_words_are_a_stages_own(said, last, tmp_path):
-    stopped = trial._Trial("name", tmp_path, None, 1)
-    stopped.said.extend(said)
-    assert stopped._last_words() == last
+def test_the_last_words_are_a_stages_own(said, last):
+    assert trial.last_words(said) == last

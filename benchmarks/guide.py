@@ -1,0 +1,42 @@
+"""From the table of a frontier to that of docs/guide.md, which stands between its markers; the text around it stays.
+
+    python -m stages.frontier ... --into docs/guide    as the page says
+    python -m benchmarks.guide"""
+
+import sys
+
+import pandas as pd
+
+from benchmarks.recipes import TOP
+from benchmarks.results import Table, filled, markdown, mean
+from sparsify.settings import InputError
+
+PAGE, ROWS = TOP / "docs" / "guide.md", TOP / "docs" / "guide" / "frontier.csv"
+HEAD = ["prior", "target", "hidden units", "non-zero weights", "MACs", "validation %", "magnitude there", "test %",
+        "magnitude there"]
+
+
+def table(rows: pd.DataFrame) -> Table:
+    """One line a prior and target, over its seeds; magnitude's accuracies beside the prior's."""
+    lines = [HEAD]
+    for (prior, by, target), group in rows.groupby(["prior", "by", "target"], sort=False):
+        magnitude = group["method"] == "magnitude"
+        ours, other = group[~magnitude], group[magnitude]
+        lines.append([f"`{prior}`", f"`{by}={target:g}`", mean(ours["hidden_left"]), mean(ours["nonzeros_left"]), mean(ours["macs_left"]),
+                      *(mean(which[key], 2) for key in ("validation_accuracy", "accuracy") for which in (ours, other))])
+    return lines
+
+
+def main() -> None:
+    if not ROWS.is_file():
+        sys.exit(f"error: {ROWS.relative_to(TOP)} does not exist; run python -m stages.frontier as {PAGE.relative_to(TOP)} says")
+    rows = pd.read_csv(ROWS)
+    try:
+        filled(PAGE, {"frontier": markdown(table(rows))})
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    print(f"{PAGE.relative_to(TOP)} from {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    main()
