@@ -1,4 +1,4 @@
-"""The pictures: accuracy against sparsity, training curves, the neurons kept in each layer, latency by engine, accuracy by rejection,
+"""The pictures: accuracy against what is left, training curves, the units kept in each layer, latency by engine, accuracy by rejection,
 and those of sweep_pictures.py."""
 
 import json
@@ -7,16 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sparsify.artifacts import FileError, write_picture
-from stages import runtime
+from sparsify.artifacts import FileError
+from stages import runtime, style
 from stages.params import Params
+from stages.style import Label, Look
 from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
 
-METRICS = ("baseline", "bayesian", "prune", "benchmark", "sweep")
+METRICS = ("baseline", "bayesian", "prune", "controls", "benchmark", "sweep")
 TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
-PHASES = {"baseline": "dense", "bayesian": "Bayesian", "finetune": "fine-tuning"}
-CURVES = {"dense": ("dense", "s-", "black"), "bayesian_mean": ("Bayesian, posterior mean", "o--", "tab:blue"),
-          "bayesian_samples": ("Bayesian, sampled", "o-", "tab:blue"), "compact": ("compact, fine-tuned", "*-", "tab:red")}
+PHASES = {"baseline": ("dense", style.DENSE), "bayesian": ("Bayesian", style.BAYESIAN), "finetune": ("fine-tuning", style.COMPACT)}
+TERMS = {"nll": (style.BLUE, "-"), "kl": (style.VERMILION, "--"), "distillation": (style.GREEN, "-.")}
+REJECTION = {"dense": ("dense", style.DENSE, "-"), "bayesian_mean": ("Bayesian, mean weights", style.BAYESIAN, "--"),
+             "bayesian_samples": ("Bayesian, sampled", style.BAYESIAN, "-"), "compact": ("compact, fine-tuned", style.COMPACT, "-")}
+NETWORKS = {"dense": style.DENSE, "compact": style.COMPACT}
 
 
 def plot(params: Params) -> None:
@@ -25,109 +28,149 @@ def plot(params: Params) -> None:
         if not path.is_file():
             raise FileError(f"{path} does not exist")
     metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
-    title = f"{params.recipe_name}, prior {params.prior.kind}"
-    _save(_accuracy_against_sparsity(metrics, title), "accuracy_against_sparsity")
-    _save(_training_curves(title), "training_curves")
-    _save(_units_kept(title), "units_kept")
-    _save(_latency(title), "latency")
-    _save(_rejection(title), "rejection")
-    _save(sweep_curves(params, metrics), "sweep")
-    _save(sweep_speedup(params, metrics), "sweep_speedup")
+    curves, title = {phase: _read(f"{phase}_curve") for phase in PHASES}, f"{params.recipe_name}, prior {params.prior.kind}"
+    for name, figure in {"accuracy_against_sparsity": accuracy_against_sparsity(metrics, _read("threshold_scan"), title),
+                         "training_curves": training_curves(curves, title), "units_kept": units_kept(_read("units"), title),
+                         "latency": latency(_read("latency"), title), "rejection": rejection(_read("rejection"), title),
+                         "sweep": sweep_curves(params, metrics), "sweep_speedup": sweep_speedup(params, metrics)}.items():
+        style.save(runtime.PLOTS / f"{name}.png", figure)
 
 
-def _accuracy_against_sparsity(metrics: Metrics, title: str) -> Figure:
-    """Validation accuracy as the threshold falls, and the test accuracy of the networks that were kept."""
-    scan = pd.read_csv(runtime.PLOTS / "threshold_scan.csv")
-    pruned, figure = metrics["prune"], Figure(figsize=(10, 4), layout="constrained")
-    ends = {"hidden_removed_percent": (pruned["hidden_removed_percent"], "hidden neurons removed (%)"),
-            "weights_removed_percent": (100 - 100 / pruned["compression_nonzeros"], "weights removed (%)")}
-    for axes, (column, (end, label)) in zip(figure.subplots(1, 2, sharey=True), ends.items(), strict=True):
-        axes.plot(scan[column], scan["validation_accuracy"], ".-", color="tab:gray", label="Bayesian, validation, by threshold")
-        axes.plot(0, metrics["baseline"]["accuracy"], "s", color="black", label="dense, test")
-        axes.plot(0, metrics["bayesian"]["accuracy"], "o", color="tab:blue", label="Bayesian, test")
-        axes.plot(end, pruned["accuracy_compact"], "v", color="tab:orange", label="compact, test")
-        axes.plot(end, pruned["accuracy_finetuned"], "*", markersize=14, color="tab:red", label="compact, fine-tuned, test")
-        axes.set(xlabel=label, xlim=(-3, 103))
-        axes.grid(alpha=0.3)
-    floor = min(pruned["accuracy_compact"], pruned["accuracy_finetuned"], metrics["bayesian"]["accuracy"]) - 5
-    figure.axes[0].set(ylabel="accuracy (%)", ylim=(max(0, floor), 100))
-    figure.axes[0].legend(loc="lower left", fontsize=8)
-    figure.suptitle(title)
+def _read(table: str) -> pd.DataFrame:
+    return pd.read_csv(runtime.PLOTS / f"{table}.csv")
+
+
+def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) -> Figure:
+    """Left how the size was chosen, on validation; right what each network is worth, on the test set.
+
+    metrics: of the stages baseline, bayesian, prune and controls"""
+    figure, pruned = style.figure(3.7, title), metrics["prune"]
+    choice, results = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    _named_results(results, metrics)
+    accuracy = scan["validation_accuracy"]
+    bottom, at = style.in_sight(accuracy), scan["threshold"].sub(pruned["threshold"]).abs().idxmin()
+    seen = (accuracy >= bottom) & (scan["weights_removed_percent"] < 100)
+    kept = {"hidden units": (100 - scan["hidden_removed_percent"], 100 - pruned["hidden_removed_percent"], style.BLUE, "-"),
+            "weights": (100 - scan["weights_removed_percent"], 100 / pruned["compression_nonzeros"], style.VERMILION, "--")}
+    style.left_axis(choice, pd.concat([left[seen] for left, *_ in kept.values()]), "left of the Bayesian network, before fine-tuning")
+    style.accuracy_axis(choice, accuracy, bottom, "validation accuracy (%)")
+    labels = []
+    for name, (left, end, color, line) in kept.items():
+        choice.plot(left, accuracy, line, marker=".", color=color)
+        choice.plot(end, accuracy[at], style.COMPACT.marker, markersize=9, color=color, zorder=4)
+        labels.append(Label(name, float(left[seen].iloc[-1]), float(accuracy[seen].iloc[-1]), color))
+    choice.set_title("How far the cut goes (triangles), chosen on validation\n")
+    style.label_ends(choice, labels)
     return figure
 
 
-def _training_curves(title: str) -> Figure:
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
-    for axes, (name, label) in zip(figure.subplots(1, len(PHASES)), PHASES.items(), strict=True):
-        _curve(axes, pd.read_csv(runtime.PLOTS / f"{name}_curve.csv"), label)
-    figure.suptitle(title)
+def _named_results(axes: Axes, metrics: Metrics) -> None:
+    pruned = metrics["prune"]
+    rows: list[tuple[str, float, Look]] = [
+        ("dense", metrics["baseline"]["accuracy"], style.DENSE), ("Bayesian", metrics["bayesian"]["accuracy"], style.BAYESIAN),
+        ("compact, as cut", pruned["accuracy_compact"], style.COMPACT._replace(marker="1")),
+        ("compact, fine-tuned", pruned["accuracy_finetuned"], style.COMPACT),
+        *((f"{method}, same size", metrics["controls"][method]["accuracy"], look)
+          for method, look in (("magnitude", style.MAGNITUDE), ("scratch", style.SCRATCH)) if method in metrics["controls"])]
+    axes.hlines(range(len(rows)), min(value for _, value, _ in rows), [value for _, value, _ in rows], color=style.PALE, linewidth=3)
+    for place, (_, value, look) in enumerate(rows):
+        axes.plot(value, place, look.marker, color=look.color, markersize=9, markeredgewidth=2 if look.marker == "1" else 0.5)
+        axes.annotate(f"{value:.2f}", (value, place), (8, 0), textcoords="offset points", va="center", fontsize=style.SMALL,
+                      color=style.ink(look.color))
+    low, high = min(value for _, value, _ in rows), max(value for _, value, _ in rows)
+    room = max(high - low, 0.1)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
+    axes.set(xlim=(low - 0.15 * room, high + 0.3 * room), ylim=(len(rows) - 0.4, -0.6), xlabel="test accuracy (%)",
+             title=f"What came out: {pruned['hidden_left']:,} of {pruned['hidden_total']:,} hidden units,\n1 of "
+                   f"{pruned['compression_nonzeros']:.3g} weights")
+    axes.grid(visible=False, axis="y")
+
+
+def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
+    """Accuracy above, the terms of the loss below, and where a target moves beta, that and the size that it expects.  curves: by phase"""
+    targets = [column for column in ("beta", "expected_size_percent") if column in curves["bayesian"]]
+    mosaic = [[name for phase in PHASES for name in [f"{what} {phase}"] * 2] for what in ("accuracy", "terms")]
+    if targets:
+        mosaic.append([name for name in targets for _ in range(6 // len(targets))])
+    figure = style.figure(2.1 * len(mosaic), title)
+    panels = figure.subplot_mosaic(mosaic)
+    everything = pd.concat([curve["validation_accuracy"] for curve in curves.values()])
+    for phase, (name, look) in PHASES.items():
+        curve, accuracy, terms = curves[phase], panels[f"accuracy {phase}"], panels[f"terms {phase}"]
+        accuracy.plot(curve["epoch"], curve["validation_accuracy"], color=look.color)
+        style.accuracy_axis(accuracy, everything, style.in_sight(everything), "")
+        accuracy.set_title(name)
+        labels = []
+        for term in (column for column in curve if column in TERMS):
+            color, line = TERMS[term]
+            terms.plot(curve["epoch"], curve[term], line, color=color)
+            labels.append(Label(term, curve["epoch"].iloc[-1], curve[term].iloc[-1], color))
+        terms.set(xlabel="epoch", yscale="log")
+        style.label_ends(terms, labels)
+    panels["accuracy baseline"].set_ylabel("validation accuracy (%)")
+    panels["terms baseline"].set_ylabel("loss (nats an example)")
+    for column, text in zip(targets, ("beta, which the target moves", "expected size, % of the whole"), strict=False):
+        panels[column].plot(curves["bayesian"]["epoch"], curves["bayesian"][column], color=style.BAYESIAN.color)
+        panels[column].set(title=text, xlabel="epoch of the Bayesian training", yscale="log")
     return figure
 
 
-def _curve(axes: Axes, curve: pd.DataFrame, label: str) -> None:
-    axes.set(title=label, xlabel="epoch", yscale="log")
-    terms = [column for column in curve if column not in ("epoch", "validation_accuracy", "seconds")]
-    for term in terms:
-        axes.plot(curve["epoch"], curve[term], label=term)
-    axes.grid(alpha=0.3)
-    right = axes.twinx()
-    right.plot(curve["epoch"], curve["validation_accuracy"], "k--", label="validation accuracy (%)")
-    axes.legend(handles=[*axes.get_lines(), *right.get_lines()], fontsize=7)
-
-
-def _units_kept(title: str) -> Figure:
-    units = pd.read_csv(runtime.PLOTS / "units.csv")
-    figure = Figure(figsize=(8, 0.8 + 0.45 * len(units)), layout="constrained")
+def units_kept(units: pd.DataFrame, title: str) -> Figure:
+    """units: layer, total, kept"""
+    figure = style.figure(0.9 + 0.27 * len(units), title)
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
-    axes.barh(units["layer"], 100, color="0.9")
-    axes.barh(units["layer"], share, color="tab:blue")
+    axes.barh(units["layer"], 100, color=style.PALE)
+    axes.barh(units["layer"], share, color=style.COMPACT.color)
     for row, (kept, total) in enumerate(zip(units["kept"], units["total"], strict=True)):
-        axes.text(101, row, f"{kept} of {total}", va="center")
+        axes.text(1.01, row, f"{kept:,} of {total:,}", va="center", fontsize=style.SMALL, transform=axes.get_yaxis_transform())
     axes.invert_yaxis()
-    axes.set(xlabel="kept (%)", xlim=(0, 125), title=title)
+    axes.set(xlabel="units kept (%)", xlim=(0, 100), ylim=(len(units) - 0.4, -0.6))
+    axes.grid(visible=False, axis="y")
     return figure
 
 
-def _latency(title: str) -> Figure:
-    """Median and quartiles by engine, of the smallest and the largest batch."""
-    rows = pd.read_csv(runtime.PLOTS / "latency.csv")
-    figure = Figure(figsize=(10, 4), layout="constrained")
+def latency(rows: pd.DataFrame, title: str) -> Figure:
+    """Median and quartiles of dense and compact by engine and number of threads, of the smallest and the largest batch."""
     sizes = sorted({rows["batch"].min(), rows["batch"].max()})
-    bars = [(str(row.network), int(str(row.threads))) for row in rows[["network", "threads"]].drop_duplicates().itertuples()]
-    for axes, batch_size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
-        shown = rows[rows["batch"] == batch_size]
-        names = list(shown["engine"].unique())
-        for number, (network, threads) in enumerate(bars):
-            chosen = shown[(shown["network"] == network) & (shown["threads"] == threads)]
-            places = [names.index(engine) + (number - (len(bars) - 1) / 2) * 0.8 / len(bars) for engine in chosen["engine"]]
-            spread = [chosen["median"] - chosen["q25"], chosen["q75"] - chosen["median"]]
-            axes.bar(places, chosen["median"], 0.8 / len(bars), yerr=spread, color={"dense": "black", "compact": "tab:red"}[network],
-                     alpha=1 if threads == rows["threads"].iloc[0] else 0.4, ecolor="0.5", label=f"{network}, threads: {threads}")
-        axes.set(title=f"batch of {batch_size}", yscale="log", ylabel="milliseconds")
-        axes.set_xticks(range(len(names)), names)
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
-        axes.grid(alpha=0.3, axis="y")
-    figure.axes[0].legend(fontsize=8)
-    figure.suptitle(title)
+    settings = [(str(row.engine), int(str(row.threads))) for row in rows[["engine", "threads"]].drop_duplicates().itertuples()]
+    figure = style.figure(1.3 + 0.32 * len(settings), title)
+    for axes, batch in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
+        shown = rows[rows["batch"] == batch].set_index(["engine", "threads"])
+        axes.set(xscale="log", xlabel="milliseconds a batch (median, quartiles)", title=f"batch of {batch:,}")
+        for network, look in NETWORKS.items():
+            of_network = shown[shown["network"] == network]
+            places = [settings.index(setting) for setting in of_network.index]
+            spread = [of_network["median"] - of_network["q25"], of_network["q75"] - of_network["median"]]
+            axes.errorbar(of_network["median"], places, xerr=spread, fmt=look.marker, color=look.color, markersize=6, label=network)
+        times = {network: shown.loc[shown["network"] == network, "median"] for network in NETWORKS}
+        for place, setting in enumerate(settings):
+            if all(setting in of_network.index for of_network in times.values()):
+                dense, compact = (float(times[network][setting]) for network in NETWORKS)
+                axes.plot([compact, dense], [place, place], color=style.PALE, linewidth=3, zorder=1)
+                axes.annotate(f"{dense / compact:.2g}x", (1.01, place), xycoords=axes.get_yaxis_transform(), va="center",
+                              fontsize=style.SMALL, annotation_clip=False)
+        style.log_ticks(axes)
+    figure.axes[0].set_yticks(range(len(settings)), [f"{engine}, {threads} thread{'s' if threads > 1 else ''}"
+                                                     for engine, threads in settings])
+    figure.axes[0].set_ylim(len(settings) - 0.4, -0.6)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, [*names[:-1], f"{names[-1]}, and how many times as fast"], loc="outside lower center", ncols=2)
     return figure
 
 
-def _rejection(title: str) -> Figure:
+def rejection(curves: pd.DataFrame, title: str) -> Figure:
     """Test accuracy on what is left when the least confident images are turned away."""
-    curves = pd.read_csv(runtime.PLOTS / "rejection.csv")
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = style.figure(3.6, title)
     axes = figure.subplots()
-    for column, (label, style, color) in CURVES.items():
-        axes.plot(curves["rejected_percent"], curves[column], style, color=color, label=label)
-    axes.set(xlabel="images rejected, the least confident first (%)", ylabel="test accuracy on the rest (%)", title=title)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    everything = curves[list(REJECTION)]
+    style.accuracy_axis(axes, everything.stack(), max(0, everything.min().min() - 1), "test accuracy on the rest (%)")
+    for column, (_, look, line) in REJECTION.items():
+        axes.plot(curves["rejected_percent"], curves[column], line, marker=look.marker, color=look.color, clip_on=False)
+    axes.set(xlabel="images turned away, the least confident first (%)")
+    last = curves.iloc[-1]
+    style.label_ends(axes, [Label(name, last["rejected_percent"], last[column], look.color)
+                            for column, (name, look, _) in REJECTION.items()])
     return figure
-
-
-def _save(figure: Figure, name: str) -> None:
-    write_picture(runtime.PLOTS / f"{name}.png", figure)
 
 
 if __name__ == "__main__":
