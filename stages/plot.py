@@ -17,7 +17,7 @@ METRICS = ("baseline", "bayesian", "prune", "controls", "benchmark", "sweep")
 TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
 PHASES = {"baseline": ("dense", style.DENSE), "bayesian": ("Bayesian", style.BAYESIAN), "finetune": ("fine-tuning", style.COMPACT)}
 TERMS = {"nll": (style.BLUE, "-"), "kl": (style.VERMILION, "--"), "distillation": (style.GREEN, "-.")}
-REJECTION = {"dense": ("dense", style.DENSE, "-"), "bayesian_mean": ("Bayesian, mean weights", style.BAYESIAN, "--"),
+REJECTION = {"dense": ("dense", style.DENSE, "-"), "bayesian_mean": ("Bayesian, mean weights\n(dashed)", style.BAYESIAN, "--"),
              "bayesian_samples": ("Bayesian, sampled", style.BAYESIAN, "-"), "compact": ("compact, fine-tuned", style.COMPACT, "-")}
 NETWORKS = {"dense": style.DENSE, "compact": style.COMPACT}
 
@@ -46,6 +46,7 @@ def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) 
     metrics: of the stages baseline, bayesian, prune and controls"""
     figure, pruned = style.figure(3.7, title), metrics["prune"]
     choice, results = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    figure.get_layout_engine().set(wspace=0.06)
     _named_results(results, metrics)
     accuracy = scan["validation_accuracy"]
     bottom, at = style.in_sight(accuracy), scan["threshold"].sub(pruned["threshold"]).abs().idxmin()
@@ -56,7 +57,7 @@ def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) 
     style.accuracy_axis(choice, accuracy, bottom, "validation accuracy (%)")
     labels = []
     for name, (left, end, color, line) in kept.items():
-        choice.plot(left, accuracy, line, marker=".", color=color)
+        choice.plot(left, accuracy, line, color=color)
         choice.plot(end, accuracy[at], style.COMPACT.marker, markersize=9, color=color, zorder=4)
         labels.append(Label(name, float(left[seen].iloc[-1]), float(accuracy[seen].iloc[-1]), color))
     choice.set_title("How far the cut goes (triangles), chosen on validation\n")
@@ -80,9 +81,9 @@ def _named_results(axes: Axes, metrics: Metrics) -> None:
     low, high = min(value for _, value, _ in rows), max(value for _, value, _ in rows)
     room = max(high - low, 0.1)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
-    axes.set(xlim=(low - 0.15 * room, high + 0.3 * room), ylim=(len(rows) - 0.4, -0.6), xlabel="test accuracy (%)",
-             title=f"What came out: {pruned['hidden_left']:,} of {pruned['hidden_total']:,} hidden units,\n1 of "
-                   f"{pruned['compression_nonzeros']:.3g} weights")
+    axes.set(xlim=(low - 0.15 * room, high + 0.3 * room), ylim=(len(rows) - 0.4, -0.6), xlabel="test accuracy (%)")
+    axes.set_title(f"What came out: {pruned['hidden_left']:,} of {pruned['hidden_total']:,} hidden units,\n1 of "
+                   f"{pruned['compression_nonzeros']:.3g} weights", loc="right")
     axes.grid(visible=False, axis="y")
 
 
@@ -149,7 +150,7 @@ def latency(rows: pd.DataFrame, title: str) -> Figure:
                 axes.plot([compact, dense], [place, place], color=style.PALE, linewidth=3, zorder=1)
                 axes.annotate(f"{dense / compact:.2g}x", (1.01, place), xycoords=axes.get_yaxis_transform(), va="center",
                               fontsize=style.SMALL, annotation_clip=False)
-        style.log_ticks(axes)
+        style.log_ticks(axes.xaxis)
     figure.axes[0].set_yticks(range(len(settings)), [f"{engine}, {threads} thread{'s' if threads > 1 else ''}"
                                                      for engine, threads in settings])
     figure.axes[0].set_ylim(len(settings) - 0.4, -0.6)
@@ -161,7 +162,8 @@ def latency(rows: pd.DataFrame, title: str) -> Figure:
 def rejection(curves: pd.DataFrame, title: str) -> Figure:
     """Test accuracy on what is left when the least confident images are turned away."""
     figure = style.figure(3.6, title)
-    axes = figure.subplots()
+    axes, perfect = figure.subplots(), (curves[list(REJECTION)] == 100).all(axis=1)
+    curves = curves.loc[:perfect.idxmax() if perfect.any() else None]
     everything = curves[list(REJECTION)]
     style.accuracy_axis(axes, everything.stack(), max(0, everything.min().min() - 1), "test accuracy on the rest (%)")
     for column, (_, look, line) in REJECTION.items():

@@ -1,18 +1,21 @@
 """How all pictures of the project look: what has which colour and marker, labels at the ends of lines, axes, sizes.
 
-Importing it sets matplotlib's defaults. Colours are those of Okabe and Ito, which colour-blind people tell apart; where a colour alone would
-tell two lines apart, a marker or a label does too."""
+Importing it sets matplotlib's defaults. Colours are those of Okabe and Ito, which colour-blind people tell apart;
+where a colour would tell two lines apart, a marker or a label does too."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
 from sparsify.artifacts import write_picture
@@ -38,7 +41,7 @@ SMALL = 8.0  # points, of labels
 APART = 1.3  # of a label's height, from the middle of one to that of the next
 ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 93, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.3, 99.5, 99.7, 99.9, 100)
 ALMOST = 99.95  # drawn where 100 is
-WORST = 8  # times the errors of the best: what is worse leaves the panel
+WORST = 5  # times the errors of the best: what is worse leaves the panel
 
 rcParams.update({
     "figure.constrained_layout.use": True, "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.labelsize": 9,
@@ -91,7 +94,8 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
         return []
     made = [axes.annotate(label.text, (label.x, label.y), (1.02, 0), textcoords="axes fraction", va="center", fontsize=SMALL,
                           color=ink(label.color), annotation_clip=False,
-                          arrowprops={"arrowstyle": "-", "color": label.color, "linewidth": 0.6, "alpha": 0.7, "shrinkA": 1, "shrinkB": 2})
+                          arrowprops={"arrowstyle": "-", "color": label.color, "linewidth": 0.6, "alpha": 0.7, "shrinkA": 1, "shrinkB": 2,
+                                      "relpos": (0, 0.5)})
             for label in labels]
     axes.figure.draw_without_rendering()  # lays out, so that heights are known
     to_fraction = axes.transData + axes.transAxes.inverted()
@@ -105,9 +109,9 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
 
 
 def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
-    """Places as near as can be (least squares) to those wanted, which are in order, so that boxes of these heights around them do not touch;
-    within 0 to 1 where all fit there."""
-    steps = np.concatenate([[0.0], np.cumsum([(one + other) / 2 for one, other in zip(heights, heights[1:], strict=False)])])
+    """Places as near as can be (least squares) to those wanted, which are in order, so that boxes of these heights around them do not
+    touch; within 0 to 1 where all fit there."""
+    steps = np.concatenate([[0.0], np.cumsum([(one + other) / 2 for one, other in pairwise(heights)])])
     blocks: list[list[float]] = []  # of boxes that touch: their sum of (wanted - step), and how many; pooled while out of order
     for place, step in zip(wanted, steps, strict=True):
         blocks.append([place - step, 1])
@@ -120,6 +124,12 @@ def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
     return (starts + steps).tolist()
 
 
+def across(axes: Axes, height: float, text: str, line: str = "-") -> Label:
+    """A line over the whole panel that others are held against; its name is for `label_ends`."""
+    axes.axhline(height, color=DENSE.color, linewidth=1, linestyle=line)
+    return Label(text, axes.get_xlim()[1], height, DENSE.color)
+
+
 def label_points(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
     """Each name beside its point, above right or below left of it; one for which neither place is free and inside is left out.
 
@@ -129,7 +139,7 @@ def label_points(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
     for label in labels:
         for shift, across, up in (((4, 4), "left", "bottom"), ((-4, -4), "right", "top")):
             text = axes.annotate(label.text, (label.x, label.y), shift, textcoords="offset points", ha=across, va=up, fontsize=SMALL,
-                                 color=ink(label.color))
+                                 color=ink(label.color), path_effects=[withStroke(linewidth=2.5, foreground="white")])
             box = text.get_window_extent()
             inside = all(panel.contains(*corner) for corner in box.corners())
             if inside and not any(box.overlaps(other) for other in taken):
@@ -140,15 +150,16 @@ def label_points(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
     return made
 
 
-def mean_band(axes: Axes, x: pd.Series, values: pd.Series, by: str, color: str, **how: object) -> pd.DataFrame:
+def mean_band(axes: Axes, x: pd.Series, values: pd.Series, by: str, color: str, band: bool = True, **how: Any) -> pd.DataFrame:
     """The mean over the seeds, and one standard deviation to either side.  x, values: with the index level `by`, of a point each
 
     -> what was drawn: columns x, mean, deviation, in the order of x"""
     grouped = values.groupby(by)
     table = pd.DataFrame({"x": x.groupby(by).mean(), "mean": grouped.mean(), "deviation": grouped.std().fillna(0)}).sort_values("x")
     axes.plot(table["x"], table["mean"], color=color, **how)
-    axes.fill_between(table["x"], table["mean"] - table["deviation"], table["mean"] + table["deviation"], color=color, alpha=0.18,
-                      linewidth=0)
+    if band:
+        axes.fill_between(table["x"], table["mean"] - table["deviation"], table["mean"] + table["deviation"], color=color, alpha=0.18,
+                          linewidth=0)
     return table
 
 
@@ -157,20 +168,20 @@ def left_axis(axes: Axes, left: pd.Series, what: str) -> None:
     shown = left[left > 0]
     axes.set_xscale("log")
     axes.set_xlim(shown.max() * 1.15, shown.min() / 1.15)
-    log_ticks(axes, " %", 100)
+    log_ticks(axes.xaxis, " %", 100)
     axes.set_xlabel(what)
 
 
-def log_ticks(axes: Axes, unit: str = "", most: float = np.inf) -> None:
-    """Round numbers on a logarithmic x axis whose limits are set: as many as have room."""
-    low, high = sorted(axes.get_xlim())
+def log_ticks(axis: Axis, unit: str = "", most: float = np.inf, room: int = 8) -> None:
+    """Round numbers on a logarithmic axis whose limits are set, at most `room` of them where they are tens at the latest."""
+    low, high = sorted(axis.get_view_interval())
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         every = [step * 10.0**power for power in range(-6, 10) for step in steps]
         ticks = [tick for tick in every if low <= tick <= min(high, most)]
-        if len(ticks) <= 8:
+        if len(ticks) <= room:
             break
-    axes.set_xticks(ticks, [f"{tick:,.10g}{unit}" for tick in ticks])
-    axes.set_xticks([], minor=True)
+    axis.set_ticks(ticks, labels=[f"{tick:,.10g}{unit}" for tick in ticks])
+    axis.set_ticks([], minor=True)
 
 
 def accuracy_axis(axes: Axes, accuracies: pd.Series, bottom: float = 0, name: str = "test accuracy (%)") -> None:
@@ -180,9 +191,10 @@ def accuracy_axis(axes: Axes, accuracies: pd.Series, bottom: float = 0, name: st
     axes.set_yscale("function", functions=(stretched, lambda y: 100 - 2.0**-y))
     top = min(100, 100 - 0.85 * (100 - accuracies.max()))
     size = axes.get_window_extent().height / axes.figure.dpi  # of the panel, in inches, before its layout: about right
+    near = 0.2 / size * (stretched(top) - stretched(bottom))  # two labels would touch
     ticks: list[float] = []
     for tick in (tick for tick in ACCURACIES if bottom <= tick <= top):
-        if not ticks or stretched(tick) - stretched(ticks[-1]) > 0.2 / size * (stretched(top) - stretched(bottom)):  # else their labels touch
+        if not ticks or stretched(tick) - stretched(ticks[-1]) > near:
             ticks.append(tick)
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks([], minor=True)

@@ -43,8 +43,8 @@ def sweep_curves(params: Params, metrics: Metrics) -> Figure:
         together = method == "weights" and params.sweep.weight_scope == "global"
         what = f"Smallest weights of {'all layers' if together else 'each layer'}" if method == "weights" else "Units of smallest norm"
         steps = {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
-        axes.set_title(f"{what} removed; within {params.sweep.max_accuracy_drop:g} points of dense (grey):\n{ends[0]} as pruned, {ends[1]} "
-                       f"after {steps} steps of retraining (band: deviation of {report['seeds']} seeds)")
+        axes.set_title(f"{what} removed: within {params.sweep.max_accuracy_drop:g} points of dense (grey)\n{ends[0]} as pruned, {ends[1]} "
+                       f"after {steps:,} steps (band: deviation of {report['seeds']} seeds)")
     return figure
 
 
@@ -65,7 +65,7 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     axes.set(xlabel=f"times as fast on the test set as the dense network ({report['timing_threads']} thread, median of "
                     f"{params.sweep.timing_repeats} passes in turn)", xlim=(0.85 * min(1, units["speedup"].min()), 1.15 * highest))
     _heights(axes, report, pd.Series([star.y]))
-    labels, shares = [_plateau(axes, report, params), star], []
+    labels = [_plateau(axes, report, params), star]
     for recovered, phase in enumerate(PHASES):
         name = f"units of smallest norm\nremoved, {phase}" + (f" ({params.sweep.unit_steps} steps)" if recovered else "")
         labels.append(_curve(axes, units.set_index("share")["speedup"], units, recovered, name))
@@ -93,18 +93,18 @@ def _heights(axes: Axes, report: Metrics, points: pd.Series) -> None:
 def _curve(axes: Axes, x: pd.Series, rows: pd.DataFrame, recovered: int, name: str) -> Label:
     """Of the seeds with or without retraining.  x: by share, of `rows` or of those of them  -> its name at the last point in sight"""
     chosen = rows[rows["recovered"] == recovered].set_index("share")
-    drawn = style.mean_band(axes, x.groupby("share").first(), chosen["accuracy"], "share", style.MAGNITUDE.color,
-                            linestyle="-" if recovered else "--", marker="o", markerfacecolor=style.MAGNITUDE.color if recovered else "white")
+    color = style.MAGNITUDE.color
+    drawn = style.mean_band(axes, x.groupby("share").first(), chosen["accuracy"], "share", color, linestyle="-" if recovered else "--",
+                            marker="o", markerfacecolor=color if recovered else "white")
     seen = drawn[drawn["mean"] >= axes.get_ylim()[0]]
     last = seen.iloc[0 if axes.xaxis_inverted() else -1] if len(seen) else drawn.iloc[0]
-    return Label(name, float(last["x"]), max(float(last["mean"]), axes.get_ylim()[0]), style.MAGNITUDE.color)
+    return Label(name, float(last["x"]), max(float(last["mean"]), axes.get_ylim()[0]), color)
 
 
 def _plateau(axes: Axes, report: Metrics, params: Params) -> Label:
     dense = report["dense"]["accuracy"]
     axes.axhspan(dense - params.sweep.max_accuracy_drop, dense, color=style.PALE, zorder=0)
-    axes.axhline(dense, color=style.DENSE.color, linewidth=1)
-    return Label(f"dense, {dense:.2f} %", axes.get_xlim()[1], dense, style.DENSE.color)
+    return style.across(axes, dense, f"dense, {dense:.2f} %")
 
 
 def _present(params: Params, metrics: Metrics, method: str) -> Label:
@@ -131,7 +131,7 @@ def _left(group: pd.DataFrame, method: str) -> pd.Series:
 
 
 def _results(recipe: str, method: str) -> list[Label]:
-    return [Label(f"{name}, {len(group)} seed{'s' if len(group) > 1 else ''}", float(_left(group, method).mean()),
+    return [Label(f"{name}, n = {len(group)}", float(_left(group, method).mean()),
                   float(group["accuracy"].mean()), style.METHODS[name.split(" ")[0]].color) for name, group in _groups(recipe)]
 
 
@@ -150,8 +150,9 @@ def _named(method: str, overrides: str) -> str:
     """Short, as `ard beta=3`; of a control, as `scratch like ard beta=3`."""
     changes = [part.removeprefix("prior.") for part in overrides.split() if part != f"prior.kind={method}"]
     control = method not in style.PRIORS and changes
-    return " ".join([method, *(["like"] if control else []), *(change.removeprefix("kind=") for change in changes)])
+    short = [change.removeprefix("kind=").removeprefix("target.").replace("kl_weight=", "KL by ") for change in changes]
+    return " ".join([method, *(["like"] if control else []), *short])
 
 
 def _share(percent: float | None) -> str:
-    return "nowhere" if percent is None else f"up to {percent:g} % removed"
+    return "nowhere" if percent is None else f"up to {percent:g} %"
