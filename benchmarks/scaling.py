@@ -75,7 +75,7 @@ def picture(rows: list[dict]) -> Figure:
                 labels[axes].append(style.Label(f"{kind} {slopes[growing, kind, column]:.2f}", line[-1][growing], line[-1][column],
                                                 look.color))
             axes.set(xlabel=what, ylabel=label)
-            style.log_ticks(axes.xaxis, room=5)
+            style.log_ticks(axes.xaxis)
             style.log_ticks(axes.yaxis)
     figure.axes[0].set_title("beside each line: its exponent")
     for axes, ends in labels.items():

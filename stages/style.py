@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 from sparsify.artifacts import write_picture
 
@@ -135,7 +135,7 @@ def label_points(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
 
     To be called when the panel has its data, scales and limits."""
     axes.figure.draw_without_rendering()
-    taken, made, panel = [text.get_window_extent() for text in axes.texts], [], axes.get_window_extent()
+    taken, made, panel = [Text.get_window_extent(text) for text in axes.texts], [], axes.get_window_extent()
     for label in labels:
         for shift, across, up in (((4, 4), "left", "bottom"), ((-4, -4), "right", "top")):
             text = axes.annotate(label.text, (label.x, label.y), shift, textcoords="offset points", ha=across, va=up, fontsize=SMALL,
@@ -172,15 +172,20 @@ def left_axis(axes: Axes, left: pd.Series, what: str) -> None:
     axes.set_xlabel(what)
 
 
-def log_ticks(axis: Axis, unit: str = "", most: float = np.inf, room: int = 8) -> None:
-    """Round numbers on a logarithmic axis whose limits are set, at most `room` of them where they are tens at the latest."""
+def log_ticks(axis: Axis, unit: str = "", most: float = np.inf) -> None:
+    """Round numbers on a logarithmic axis whose limits are set, as many as have room."""
     low, high = sorted(axis.get_view_interval())
+    panel, em = axis.axes.get_window_extent(), SMALL / 72 * axis.axes.figure.dpi
+    length = panel.width if axis.axis_name == "x" else panel.height  # before its layout: about right
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         every = [step * 10.0**power for power in range(-6, 10) for step in steps]
         ticks = [tick for tick in every if low <= tick <= min(high, most)]
-        if len(ticks) <= room:
+        names = [f"{tick / 1e6:g} M{unit}" if tick >= 1e6 else f"{tick:,.10g}{unit}" for tick in ticks]
+        sizes = [(0.75 * len(name) + 0.5 if axis.axis_name == "x" else 2) * em for name in names]
+        distances = [np.log(other / one) / np.log(high / low) * length for one, other in pairwise(ticks)]
+        if all(distance > (one + other) / 2 for distance, (one, other) in zip(distances, pairwise(sizes), strict=True)):
             break
-    axis.set_ticks(ticks, labels=[f"{tick:,.10g}{unit}" for tick in ticks])
+    axis.set_ticks(ticks, labels=names)
     axis.set_ticks([], minor=True)
 
 
