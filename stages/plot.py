@@ -2,6 +2,7 @@
 and those of sweep_pictures.py."""
 
 import json
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -46,10 +47,10 @@ def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) 
     metrics: of the stages baseline, bayesian, prune and controls"""
     figure, pruned = style.figure(3.7, title), metrics["prune"]
     choice, results = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    figure.get_layout_engine().set(wspace=0.06)
+    figure.set_layout_engine("constrained", wspace=0.06)
     _named_results(results, metrics)
     accuracy = scan["validation_accuracy"]
-    bottom, at = style.in_sight(accuracy), scan["threshold"].sub(pruned["threshold"]).abs().idxmin()
+    bottom, at_cut = style.in_sight(accuracy), accuracy.iloc[int((scan["threshold"] - pruned["threshold"]).abs().argmin())]
     seen = (accuracy >= bottom) & (scan["weights_removed_percent"] < 100)
     kept = {"hidden units": (100 - scan["hidden_removed_percent"], 100 - pruned["hidden_removed_percent"], style.BLUE, "-"),
             "weights": (100 - scan["weights_removed_percent"], 100 / pruned["compression_nonzeros"], style.VERMILION, "--")}
@@ -58,7 +59,7 @@ def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) 
     labels = []
     for name, (left, end, color, line) in kept.items():
         choice.plot(left, accuracy, line, color=color)
-        choice.plot(end, accuracy[at], style.COMPACT.marker, markersize=9, color=color, zorder=4)
+        choice.plot(end, at_cut, style.COMPACT.marker, markersize=9, color=color, zorder=4)
         labels.append(Label(name, float(left[seen].iloc[-1]), float(accuracy[seen].iloc[-1]), color))
     choice.set_title("How far the cut goes (triangles), chosen on validation\n")
     style.label_ends(choice, labels)
@@ -90,7 +91,7 @@ def _named_results(axes: Axes, metrics: Metrics) -> None:
 def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
     """Accuracy above, the terms of the loss below, and where a target moves beta, that and the size that it expects.  curves: by phase"""
     targets = [column for column in ("beta", "expected_size_percent") if column in curves["bayesian"]]
-    mosaic = [[name for phase in PHASES for name in [f"{what} {phase}"] * 2] for what in ("accuracy", "terms")]
+    mosaic: list[Any] = [[name for phase in PHASES for name in [f"{what} {phase}"] * 2] for what in ("accuracy", "terms")]
     if targets:
         mosaic.append([name for name in targets for _ in range(6 // len(targets))])
     figure = style.figure(2.1 * len(mosaic), title)
@@ -118,7 +119,7 @@ def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
 
 def units_kept(units: pd.DataFrame, title: str) -> Figure:
     """units: layer, total, kept"""
-    figure = style.figure(0.9 + 0.27 * len(units), title)
+    figure = style.figure(1.1 + 0.27 * len(units), title)
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
     axes.barh(units["layer"], 100, color=style.PALE)
     axes.barh(units["layer"], share, color=style.COMPACT.color)
@@ -134,7 +135,7 @@ def latency(rows: pd.DataFrame, title: str) -> Figure:
     """Median and quartiles of dense and compact by engine and number of threads, of the smallest and the largest batch."""
     sizes = sorted({rows["batch"].min(), rows["batch"].max()})
     settings = [(str(row.engine), int(str(row.threads))) for row in rows[["engine", "threads"]].drop_duplicates().itertuples()]
-    figure = style.figure(1.3 + 0.32 * len(settings), title)
+    figure = style.figure(1.8 + 0.28 * len(settings), title)
     for axes, batch in zip(figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0], sizes, strict=True):
         shown = rows[rows["batch"] == batch].set_index(["engine", "threads"])
         axes.set(xscale="log", xlabel="milliseconds a batch (median, quartiles)", title=f"batch of {batch:,}")
@@ -164,8 +165,8 @@ def rejection(curves: pd.DataFrame, title: str) -> Figure:
     figure = style.figure(3.6, title)
     axes, perfect = figure.subplots(), (curves[list(REJECTION)] == 100).all(axis=1)
     curves = curves.loc[:perfect.idxmax() if perfect.any() else None]
-    everything = curves[list(REJECTION)]
-    style.accuracy_axis(axes, everything.stack(), max(0, everything.min().min() - 1), "test accuracy on the rest (%)")
+    everything = pd.concat([curves[column] for column in REJECTION])
+    style.accuracy_axis(axes, everything, max(0, everything.min() - 1), "test accuracy on the rest (%)")
     for column, (_, look, line) in REJECTION.items():
         axes.plot(curves["rejected_percent"], curves[column], line, marker=look.marker, color=look.color, clip_on=False)
     axes.set(xlabel="images turned away, the least confident first (%)")

@@ -6,13 +6,13 @@ where a colour would tell two lines apart, a marker or a label does too."""
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -97,7 +97,7 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
                           arrowprops={"arrowstyle": "-", "color": label.color, "linewidth": 0.6, "alpha": 0.7, "shrinkA": 1, "shrinkB": 2,
                                       "relpos": (0, 0.5)})
             for label in labels]
-    axes.figure.draw_without_rendering()  # lays out, so that heights are known
+    _lay_out(axes)  # so that heights are known
     to_fraction = axes.transData + axes.transAxes.inverted()
     wanted = [to_fraction.transform((label.x, label.y))[1] for label in labels]
     height = axes.get_window_extent().height
@@ -106,6 +106,10 @@ def label_ends(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
     for annotation, place in zip(made, apart(wanted, [count * gap for count in lines]), strict=True):
         annotation.xyann = (1.02, place)
     return made
+
+
+def _lay_out(axes: Axes) -> None:
+    cast(Figure, axes.figure).draw_without_rendering()
 
 
 def apart(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
@@ -134,7 +138,7 @@ def label_points(axes: Axes, labels: Iterable[Label]) -> list[Annotation]:
     """Each name beside its point, above right or below left of it; one for which neither place is free and inside is left out.
 
     To be called when the panel has its data, scales and limits."""
-    axes.figure.draw_without_rendering()
+    _lay_out(axes)
     taken, made, panel = [Text.get_window_extent(text) for text in axes.texts], [], axes.get_window_extent()
     for label in labels:
         for shift, across, up in (((4, 4), "left", "bottom"), ((-4, -4), "right", "top")):
@@ -176,12 +180,13 @@ def log_ticks(axis: Axis, unit: str = "", most: float = np.inf) -> None:
     """Round numbers on a logarithmic axis whose limits are set, as many as have room."""
     low, high = sorted(axis.get_view_interval())
     panel, em = axis.axes.get_window_extent(), SMALL / 72 * axis.axes.figure.dpi
-    length = panel.width if axis.axis_name == "x" else panel.height  # before its layout: about right
+    sideways = isinstance(axis, XAxis)
+    length = panel.width if sideways else panel.height  # before its layout: about right
     for steps in ((1, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         every = [step * 10.0**power for power in range(-6, 10) for step in steps]
         ticks = [tick for tick in every if low <= tick <= min(high, most)]
         names = [f"{tick / 1e6:g} M{unit}" if tick >= 1e6 else f"{tick:,.10g}{unit}" for tick in ticks]
-        sizes = [(0.75 * len(name) + 0.5 if axis.axis_name == "x" else 2) * em for name in names]
+        sizes = [(0.75 * len(name) + 0.5 if sideways else 2) * em for name in names]
         distances = [np.log(other / one) / np.log(high / low) * length for one, other in pairwise(ticks)]
         if all(distance > (one + other) / 2 for distance, (one, other) in zip(distances, pairwise(sizes), strict=True)):
             break

@@ -70,8 +70,8 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
         name = f"units of smallest norm\nremoved, {phase}" + (f" ({params.sweep.unit_steps} steps)" if recovered else "")
         labels.append(_curve(axes, units.set_index("share")["speedup"], units, recovered, name))
     means = units[units["recovered"] == 1].groupby("share")[["speedup", "accuracy"]].mean()
-    shares = [Label(f"{row.Index:g} %", row.speedup, row.accuracy, style.MAGNITUDE.color) for row in means.itertuples()
-              if row.accuracy > axes.get_ylim()[0]]
+    shares = [Label(f"{share:g} %", times, accuracy, style.MAGNITUDE.color) for share, times, accuracy in zip(
+        means.index.tolist(), means["speedup"].tolist(), means["accuracy"].tolist(), strict=True) if accuracy > axes.get_ylim()[0]]
     _star(axes, star)
     axes.set_title(f"Beside the points: the share of units removed; bands: deviation of {report['seeds']} seeds")
     style.label_ends(axes, labels)
