@@ -30,7 +30,6 @@ from sparsify import artifacts
 from sparsify.data import NAMES
 from sparsify.settings import InputError, build
 from stages.params import Params
-from stages.recovery import path_epochs
 from stages.runtime import METRICS
 
 RESULTS = TOP / METRICS / "results.csv"
@@ -41,7 +40,7 @@ COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
 STAGES = runs.MEASURED | runs.CONTROLS  # by what they measure
 NO_TARGET = dict.fromkeys(("units", "weights", "nonzeros", "macs"))
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
-LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET},
+LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET, "max_final_drop": None, "trial_epochs": None, "order": "log_alpha"},
          "bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
@@ -60,7 +59,7 @@ def rows(params: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]], ch
     shared = {"recipe": settings.recipe_name, "seed": settings.seed, "accuracy_dense": baseline["accuracy"], "device": prune["device"],
               "torch": prune["torch"], "commit": commit, "settings": fingerprint(params), "overrides": changed}
     yield shared | {key: prune[key] for key in COUNTS} | {
-        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": path_epochs(settings),
+        "method": settings.prior.kind, "accuracy": prune["accuracy_finetuned"], "epochs": settings.path_epochs,
         "seconds": baseline["seconds"] + bayesian["seconds"] + prune["seconds"]}
     for method in settings.controls.methods if "controls" in metrics else ():
         control, from_dense = metrics["controls"][method], method == "magnitude"

@@ -1,4 +1,6 @@
-"""From metrics/results.csv to the tables of docs/results.md, which stand between its markers; the text around them stays.
+"""From metrics/results.csv to the picture and the table of docs/results.md, and the long table of docs/tables/results.md.
+
+Tables stand between markers; the text around them stays.
 
     python -m benchmarks.results"""
 
@@ -17,7 +19,7 @@ from sparsify import artifacts
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
-PAGE, PUBLISHED = TOP / "docs" / "results.md", Path(__file__).parent / "published.yaml"
+PAGE, TABLES, PUBLISHED = TOP / "docs" / "results.md", TOP / "docs" / "tables", Path(__file__).parent / "published.yaml"
 MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "accuracy": lambda rows: rows["accuracy"],
     "drop": lambda rows: rows["accuracy_dense"] - rows["accuracy"],
@@ -26,9 +28,10 @@ MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "macs_left": lambda rows: rows["macs_left"],
     "compression": lambda rows: rows["weights_total"] / rows["nonzeros_left"]}
 AT_MOST = ("drop", "weights_left", "macs_left")  # the others are to be at least their target
-TEXT = {"accuracy": "accuracy {} %", "drop": "{} points lost", "hidden_removed": "{} % of hidden units removed",
+TEXT = {"accuracy": "{} %", "drop": "{} points lost", "hidden_removed": "{} % of units gone",
         "weights_left": "{} weights", "macs_left": "{} MACs", "compression": "{}x fewer non-zeros"}
-DIGITS = {"accuracy": 2, "drop": 2, "hidden_removed": 1, "weights_left": 0, "macs_left": 0, "compression": 1}
+LEFT = {"hidden_left": ("units", "hidden_total"), "weights_left": ("weights", "weights_total"),
+        "nonzeros_left": ("non-zeros", "weights_total"), "macs_left": ("MACs", "macs_total")}
 Table = list[list[str]]
 
 
@@ -39,13 +42,21 @@ def reached(rows: pd.DataFrame, target: Mapping[str, float]) -> bool:
 
 
 def headlines(results: pd.DataFrame, published: Iterable[Mapping[str, Any]]) -> Table:
-    table = [["recipe", "what goes", "published", "ours: mean ± deviation over the seeds", "seeds", "target", "aimed for"]]
+    table = [["recipe", "what is left", "accuracy %", "dense %", "seeds", "published", "asked for, on the mean of the seeds"]]
     for row in published:
-        ours = results[(results["recipe"] == row["recipe"]) & (results["overrides"] == "") & ~results["method"].isin(CONTROLS)]
-        goals = [f"{_goal(row[kind])}: **{'yes' if reached(ours, row[kind]) else 'no'}**" if len(ours) else _goal(row[kind])
-                 for kind in ("reach", "aim")]
-        table.append([f"`{row['recipe']}`", row["what"], row["published"], _ours(ours, row["reach"]), str(len(ours)), *goals])
+        ours = of_recipe(results, row["recipe"])
+        if ours.empty:
+            table.append([f"`{row['recipe']}`", "not run", "", "", "0", _published(row), _goal(row["reach"])])
+            continue
+        left = f"{mean(ours[row['left']])} {LEFT[row['left']][0]} of {ours[LEFT[row['left']][1]].iloc[0]:,}"
+        table.append([f"`{row['recipe']}`", left, mean(ours["accuracy"], 2), mean(ours["accuracy_dense"], 2), str(len(ours)),
+                      _published(row), f"{_goal(row['reach'])}: **{'yes' if reached(ours, row['reach']) else 'no'}**"])
     return table
+
+
+def of_recipe(results: pd.DataFrame, recipe: str) -> pd.DataFrame:
+    """The rows of the recipe itself, without overrides and controls."""
+    return results[(results["recipe"] == recipe) & (results["overrides"] == "") & ~results["method"].isin(CONTROLS)]
 
 
 def comparison(results: pd.DataFrame) -> Table:
@@ -87,11 +98,8 @@ def mean(values: pd.Series, digits: int = 0) -> str:
     return f"{values.mean():,.{digits}f}{deviation}"
 
 
-def _ours(rows: pd.DataFrame, target: Mapping[str, float]) -> str:
-    if rows.empty:
-        return "not run"
-    parts = [TEXT[key].format(mean(MEASURES[key](rows), DIGITS[key])) for key in dict.fromkeys([*target, "accuracy"])]
-    return f"dense {mean(rows['accuracy_dense'], 2)} %; {', '.join(parts)}"
+def _published(row: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {left:,} at {accuracy}" for name, left, accuracy in row["points"][:2])
 
 
 def _goal(target: Mapping[str, float]) -> str:
@@ -104,7 +112,8 @@ def main() -> None:
     results = pd.read_csv(RESULTS, keep_default_na=False)
     published = yaml.safe_load(PUBLISHED.read_text())
     try:
-        filled(PAGE, {"headlines": markdown(headlines(results, published)), "comparison": markdown(comparison(results))})
+        filled(PAGE, {"headlines": markdown(headlines(results, published))})
+        filled(TABLES / "results.md", {"comparison": markdown(comparison(results))})
     except InputError as error:
         sys.exit(f"error: {error}")
     print(f"{PAGE.relative_to(TOP)} from {len(results)} rows")

@@ -1,4 +1,4 @@
-"""VGG-16's own tables in docs/results.md: channels kept by layer, latency, and how both grow with the width of the network.
+"""VGG-16's own tables, docs/tables/vgg16.md: channels kept by layer, latency, and how both grow with the width of the network.
 
     python -m benchmarks.vgg16           from what docs/results/cifar10-vgg16-short/ keeps, and from metrics/results.csv
     python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-short"""
@@ -22,7 +22,7 @@ from stages.params import CONTROLS
 RECIPE = "cifar10-vgg16-short"  # which a CPU can train
 FILES = ("plots/units.csv", "plots/threshold_scan.csv", *(f"plots/{curve}_curve.csv" for curve in ("baseline", "bayesian", "finetune")),
          "metrics/prune.json", "metrics/benchmark.json")
-FOLDER = recipes.KEPT / RECIPE
+FOLDER, PAGE = recipes.KEPT / RECIPE, results.TABLES / "vgg16.md"
 # Channels that others keep of the full network: "Neuron sparsification via variational dropout".
 PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
 FULL = [width for width in VGG16_WIDTHS if width != "pool"]
@@ -123,14 +123,14 @@ def main() -> None:
         if rows.empty:
             raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
         style.save(FOLDER / "widths.png", picture(rows))
-        results.filled(results.PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
-                                      "time to": results.markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
-                                      "widths": results.markdown(widths(rows))})
+        results.filled(PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
+                              "time to": results.markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
+                              "widths": results.markdown(widths(rows))})
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, benchmarks.collect, and this with --keep")
     except InputError as error:
         sys.exit(f"error: {error}")
-    print(f"{results.PAGE.relative_to(TOP)} from {len(rows)} rows")
+    print(f"{PAGE.relative_to(TOP)} from {len(rows)} rows")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sparsify import capture, checkpoint, distributed
-from sparsify.data import Split, crop_and_flip
+from sparsify.data import Loaded, Split, crop_and_flip
 from sparsify.precision import fast_dtype
 from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
 
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # (B, C, H, W) or (B, F), moved about and noisy
     labels: Tensor  # (B,)
-    indices: Tensor  # (B,) where they stand in the training set
+    indices: Tensor  # (B,) where they stand in the training set; (1,) of -1 where a loader gives the batches
     epochs_done: float | Tensor  # so far, with their fraction; a tensor () where steps are captured
 
 
@@ -58,12 +58,13 @@ Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per e
 LossFunction = Callable[[Batch], Terms]
 
 
-def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettings, evaluate: Callable[[], dict[str, float]],
-        label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
+def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: StepSettings,
+        evaluate: Callable[[], dict[str, float]], label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
         lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None, save_every_seconds: float = 60.0,
         captured: bool = True, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
+    train: of a loader the batches are its own, whatever settings.batch_size says.
     total_steps: for how long, in place of TrainSettings.epochs; the last epoch may then end early.
     lr_factors: as `make_optimizer` takes them.
     state: a file that keeps the state of the last epoch, written no more often than `save_every_seconds` and whenever training ends;
@@ -79,15 +80,16 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
         raise InputError(f"augment moves images about, and these inputs have shape {train.shape}; set it to false")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"{label}: the {type(model).__name__} has no parameters that can be trained; requires_grad says which can")
-    n, batch_size = len(train.labels), min(settings.batch_size, len(train.labels))
-    steps = n // batch_size
+    if isinstance(train, Loaded) and distributed.active():
+        raise InputError(f"{label}: several processes share out the batches of tensors, and a loader's are its own; train in one process")
+    steps = train.steps(settings.batch_size)
     if total_steps is None:
         if not isinstance(settings, TrainSettings):
             raise InputError("StepSettings do not say for how long to train; give TrainSettings, or total_steps")
         total_steps = settings.epochs * steps
     if total_steps == 0:
         return [{"epoch": 0, **evaluate(), "seconds": 0.0}]
-    device = train.labels.device
+    device = train.device
     mixed = settings.precision == "bfloat16" and fast_dtype(device.type) is torch.bfloat16
     model.to(memory_format=torch.channels_last)
     loss, seed = distributed.averaged(model, loss), torch.initial_seed()
@@ -97,8 +99,9 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=warmup, cycle_momentum=False)
     names: list[str] = []
 
-    def step(indices: Tensor, epochs_done: float | Tensor, inputs: Tensor | None = None) -> Tensor:
-        batch = Batch(_perturbed(train[indices] if inputs is None else inputs, settings), train.labels[indices], indices, epochs_done)
+    def step(indices: Tensor, epochs_done: float | Tensor, given: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        inputs, labels = given or next(train.pairs([indices]))
+        batch = Batch(_perturbed(inputs, settings), labels, indices, epochs_done)
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
             terms = loss(batch)
         names[:] = terms
@@ -108,7 +111,10 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
 
     recorder = capture.recorder_for(device) if captured and not train.mapped else None
     take = capture.CapturedSteps(step, model, optimizer, schedule, recorder) if recorder else partial(_eager_steps, step, schedule, train)
-    with checkpoint.Keeper(state, {"model": model, "optimizer": optimizer, "schedule": schedule, **also}, save_every_seconds) as keeper:
+    kept = {"model": model, "optimizer": optimizer, "schedule": schedule, **also}
+    if isinstance(train, Loaded):
+        kept["loader"] = train
+    with checkpoint.Keeper(state, kept, save_every_seconds) as keeper:
         curve = keeper.load()
         distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
         epochs = range(math.ceil(total_steps / steps))
@@ -118,8 +124,7 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
             start = time.perf_counter()
             model.train()
             distributed.draw_apart(seed, epoch)
-            order = distributed.same(torch.randperm(n, device=device))
-            order = order[:steps * batch_size].view(steps, batch_size)[:total_steps - epoch * steps]
+            order = distributed.same(train.order(settings.batch_size))[:total_steps - epoch * steps]
             history = take(distributed.share(order), [epoch + number / steps for number in range(len(order))])
             means = _means(distributed.mean(history), names, epoch * steps, label)
             model.eval()
@@ -133,12 +138,19 @@ def fit(model: nn.Module, train: Split, loss: LossFunction, settings: StepSettin
     return curve
 
 
-def _eager_steps(step: Callable[[Tensor, float, Tensor], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler, train: Split,
-                 order: Tensor, epochs_done: Sequence[float]) -> Tensor:
+def seed_draws(train: Split | Loaded, seed: int) -> None:
+    """Of torch, and of what the loader draws from generators of its own."""
+    torch.manual_seed(seed)
+    if isinstance(train, Loaded):
+        train.seed(seed)
+
+
+def _eager_steps(step: Callable[[Tensor, float, tuple[Tensor, Tensor]], Tensor], schedule: torch.optim.lr_scheduler.LRScheduler,
+                 train: Split | Loaded, order: Tensor, epochs_done: Sequence[float]) -> Tensor:
     """The steps of one epoch.  order: (steps, B) indices  -> (steps, terms)"""
     history = []  # stays on the device: reading a value at every step would make a GPU wait
-    for indices, done, inputs in zip(order, epochs_done, train.batches(list(order)), strict=True):
-        history.append(step(indices, done, inputs))
+    for indices, done, pair in zip(order, epochs_done, train.pairs(list(order)), strict=True):
+        history.append(step(indices, done, pair))
         schedule.step()
     return torch.stack(history)
 
@@ -162,11 +174,11 @@ Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
 
 
 @torch.no_grad()
-def answers(network: nn.Module, train: Split, moving: bool) -> Teacher:
-    """The answers of `network` as a teacher: once for every training input, without noise, unless training moves the images about;
-    each batch is then asked for as it comes (arXiv:2106.05237)."""
+def answers(network: nn.Module, train: Split | Loaded, moving: bool) -> Teacher:
+    """The answers of `network` as a teacher: once for every training input, without noise, unless training moves the images about, or
+    a loader may do so; each batch is then asked for as it comes (arXiv:2106.05237)."""
     network.eval()
-    if moving:
+    if moving or isinstance(train, Loaded):
         network = copy.deepcopy(network).to(memory_format=torch.channels_last)
         return torch.no_grad()(lambda batch: network(batch.images))
     logits = torch.cat([network(some) for some in train.in_order()])

@@ -4,7 +4,6 @@ magnitude: the same dense network, cut to that size by magnitude, with the same 
 scratch: that very network, its weights drawn anew, in recovery's setting for as many epochs as the whole Bayesian path took."""
 
 import time
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,10 @@ from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
 from sparsify.models import Architecture
 from sparsify.structure import Structure, analyse
-from sparsify.training import answers
 from stages import inputs as inputs_of
 from stages import networks, runtime
 from stages.params import Params
-from stages.recovery import path_epochs, recover
+from stages.recovery import recovery_of
 
 
 def controls(params: Params) -> None:
@@ -30,10 +28,10 @@ def controls(params: Params) -> None:
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
     structure = analyse(dense, example)
-    teacher = answers(dense, dataset.train, params.finetune.train.augment)
+    recovery = recovery_of(params, dense, dataset)
     inputs = inputs_of.may_leave(params, dense, structure)
     ways = {"magnitude": (lambda: _cut(dense, small, structure, example, inputs), params.finetune.train.epochs),
-            "scratch": (lambda: _from_scratch(small, architecture), path_epochs(params))}
+            "scratch": (lambda: _from_scratch(small, architecture), params.path_epochs)}
 
     figures, states = {}, {}
     for method in params.controls.methods:
@@ -42,8 +40,7 @@ def controls(params: Params) -> None:
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]
         network = make()
-        recover(network, teacher, dataset, params.finetune, replace(params.finetune.train, epochs=epochs), params.seed,
-                method, state=state)
+        recovery(network, method, epochs, state=state)
         figures[method] = {
             **quality(network, dataset.test),
             "validation_accuracy": accuracy_percent(network, dataset.validation),

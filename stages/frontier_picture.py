@@ -35,7 +35,7 @@ def frontier(rows: pd.DataFrame, against: str, on: str, title: str) -> Figure:
             labels[axes].append(Label(name, float(end["x"]), float(end["mean"]), look.color))
     labels[levels].append(style.across(levels, rows["dense"].mean(), f"dense, {rows['dense'].mean():.2f} %"))
     labels[differences].append(style.across(differences, 0, "magnitude", "--"))
-    differences.set_ylabel(f"points of {on} accuracy above magnitude")
+    differences.set_ylabel(f"points of {on} accuracy")
     seeds = rows["seed"].nunique()
     levels.set_title("dashed: magnitude at the prior's sizes,\nwith its recovery")
     differences.set_title(f"the prior less magnitude, seed by seed:\n{f'mean and deviation of {seeds} seeds' if seeds > 1 else 'one seed'}")

@@ -9,13 +9,15 @@ import yaml
 
 from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings, Target
+from sparsify.bayes.variational import VariationalSettings
+from sparsify.compaction import ORDERS
 from sparsify.compress.magnitude import SCOPES
+from sparsify.compress.recovery import RecoverySettings
 from sparsify.data import folder
 from sparsify.settings import (
     NOT_EMPTY,
     Check,
     Count,
-    Fraction,
     InputError,
     NonNegative,
     Percent,
@@ -60,28 +62,25 @@ class Model(Settings):
 
 
 @dataclass(frozen=True)
-class Bayesian(Settings):
-    from_baseline: bool  # start from the trained dense network; else from scratch
-    kl_warmup_epochs: NonNegative
-    noise_lr_factor: Positive  # the learning rate of noise and gates over that of the weights
-    distill: Fraction  # share of the loss on the data that comes from the dense teacher
-    temperature: Positive
-    train: TrainSettings
+class Bayesian(VariationalSettings):
+    from_baseline: bool = True  # start from the trained dense network; else from scratch
 
 
 @dataclass(frozen=True)
 class Prune(Settings):
-    threshold: float | None  # of log alpha; empty: chosen on validation
+    order: Annotated[str, one_of(ORDERS)]  # which unit or weight goes first
+    threshold: float | None  # of that order's scores; empty: chosen on validation
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
     target: Target  # what the cut leaves at most, in place of max_accuracy_drop
+    max_final_drop: NonNegative | None  # points under the dense network that the small one may end, in place of both
+    trial_epochs: PositiveInt | None  # of each short recovery of its search; empty: a quarter of finetune.train.epochs
     inputs: bool  # input pixels may leave the network too
 
-
-@dataclass(frozen=True)
-class Finetune(Settings):
-    distill: Fraction  # share of the loss that comes from the dense teacher
-    temperature: Positive
-    train: TrainSettings
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold is not None and self.max_final_drop is not None:
+            raise InputError(f"prune.threshold is {self.threshold:g} and prune.max_final_drop {self.max_final_drop:g}; only one of them "
+                             "can say where to cut: set the other to null")
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,23 @@ class Params(Settings):
     prior: PriorSettings
     bayesian: Bayesian
     prune: Prune
-    finetune: Finetune
+    finetune: RecoverySettings
     controls: Controls
     export: Export
     benchmark: Benchmark
     uncertainty: Uncertainty
     sweep: Sweep
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.prune.order, self.prior.kind) == ("evidence", "log_uniform"):
+            raise InputError("prune.order is evidence, which the prior log_uniform has none of, as it is infinite at zero; "
+                             "choose another order, or prior.kind=ard")
+
+    @property
+    def path_epochs(self) -> int:
+        """Of all the training that leads to the small network."""
+        return self.baseline.epochs + self.bayesian.train.epochs + self.finetune.train.epochs
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -1,33 +1,26 @@
 """Removal: masks from the posterior, dead units physically taken out, and fine-tuning of the small network that is left."""
 
 import time
-from collections.abc import Callable, Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
-from sparsify import artifacts, checkpoint, data, distributed
-from sparsify.bayes.convert import bake, log_alphas
-from sparsify.bayes.priors import Target
-from sparsify.compaction import relevant
+from sparsify import artifacts, checkpoint, compaction, data, distributed
+from sparsify.bayes.convert import bake
+from sparsify.budget import default_trial_epochs, forget, kept, search
 from sparsify.compress import store
-from sparsify.compress.masks import mask
-from sparsify.compress.remove import draft, remove
-from sparsify.compress.threshold import candidates, finer, largest_within, scan, within_budget
+from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
-from sparsify.measure.size import Size, counted, hidden, nonzeros, reduction, removed_percent, size, total
+from sparsify.measure.size import Size, reduction, size
 from sparsify.structure import analyse
-from sparsify.training import answers
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
-from stages.recovery import recover
-
-SCAN_POINTS, FINER_POINTS = 40, 12
-LEAST = 1  # unit of a stream stays: in a residual network whole layers may be irrelevant, and the rest goes on without them
+from stages.recovery import recovery_of
 
 
 def prune(params: Params) -> None:
-    state = runtime.training_state("prune", params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
+    state, trials = (runtime.training_state(name, params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
+                     for name in ("prune", "trials"))
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
@@ -36,42 +29,35 @@ def prune(params: Params) -> None:
     structure = analyse(dense, example)
     before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
-    mean, scores = bake(twin), log_alphas(twin)
+    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs)
 
-    def cut_at(threshold: float) -> nn.Module:
-        return draft(mean, structure, *relevant(scores, threshold, LEAST), inputs=inputs)
+    recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
 
-    def measure(small: nn.Module) -> dict[str, float]:
-        return {"hidden_removed_percent": removed_percent(total(before.hidden), total(hidden(small, structure))),
-                "weights_removed_percent": removed_percent(total(before.weights), total(nonzeros(small, structure))),
-                "validation_accuracy": accuracy_percent(small, dataset.validation)}
+    def accuracy(network: nn.Module) -> float:
+        return accuracy_percent(network, dataset.validation)
 
-    irrelevance = {**scores.units, **scores.weights}
-    thresholds = candidates(irrelevance, SCAN_POINTS)
-    rows = scan(cut_at, thresholds, measure)
-    threshold = params.prune.threshold
-    if threshold is None and params.prune.target.given():
-        threshold = _exactly(params.prune.target, irrelevance, lambda at: size(cut_at(at), structure, example), before)
+    rows, threshold = cuts.scanned(accuracy), params.prune.threshold
+    if final_drop is not None:
+        epochs = params.prune.trial_epochs or default_trial_epochs(params.finetune.train.epochs)
+        best, tried, rows = search(cuts, rows, accuracy(dense), final_drop, recovery, epochs, trials)
+        threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
+    elif threshold is None and params.prune.target.given():
+        threshold = cuts.exactly(params.prune.target)
     elif threshold is None:
-        least = rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop
-        chosen = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)
-        rows += scan(cut_at, finer(irrelevance, thresholds, chosen["threshold"], FINER_POINTS), measure)[1:]
-        threshold = within_budget(rows, "weights_removed_percent", "validation_accuracy", least)["threshold"]
-        rows.sort(key=lambda row: -row["threshold"])
-    threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
-    keep, weights = relevant(scores, threshold, LEAST)
-    small, report = remove(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
-    masked = mask(mean, example, keep, weights=weights, inputs=inputs, structure=structure)
+        threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
+    small, masked, report = cuts.cut(threshold)
     gap = largest_logit_gap(masked, small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    teacher = answers(dense, dataset.train, params.finetune.train.augment)
-    curve = recover(small, teacher, dataset, params.finetune, params.finetune.train, params.seed, "fine-tuning", state=state)
+    curve = recovery(small, "fine-tuning", state=state)
     if not distributed.first():
         return
 
+    if final_drop is not None:
+        budget |= {"max_final_drop": final_drop, "final_drop": accuracy(dense) - accuracy(small)}
+        print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
@@ -83,17 +69,12 @@ def prune(params: Params) -> None:
         **{f"{key}_finetuned": value for key, value in quality(small, dataset.test).items()},
         "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),
         **reduction(before, after),
+        **({"budget": budget} if budget else {}),
         "logit_gap": gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
-
-
-def _exactly(target: Target, irrelevance: Mapping[str, Tensor], left: Callable[[float], Size], before: Size) -> float:
-    """The threshold that leaves the most of those that leave no more than the target."""
-    (by, value), = target.given().items()
-    most = value * counted(before, by) if value < 1 else value
-    return largest_within(irrelevance, lambda threshold: counted(left(threshold), by), most, by)
+    forget(trials)
 
 
 def _units(before: Size, after: Size) -> list[dict[str, str | int]]:

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from statistics import mean, median, stdev
 from typing import Literal, NotRequired, TypedDict
 
@@ -15,15 +16,15 @@ from tqdm import tqdm
 
 from sparsify import artifacts, data
 from sparsify.compress import magnitude
+from sparsify.compress.recovery import Recovery
 from sparsify.compress.remove import remove
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
 from sparsify.structure import Structure, analyse
-from sparsify.training import Teacher, answers
 from stages import networks, runtime
 from stages.params import Params
-from stages.recovery import recover
+from stages.recovery import recovery_of
 
 METHODS, PHASES = ("weights", "units"), ("pruned", "recovered")
 REPORTED = ("share", "accuracy", "accuracy_std", "hidden_left", "nonzeros_left", "macs_left", "speedup")
@@ -67,10 +68,10 @@ def sweep(params: Params) -> None:
     example = networks.example(dataset)
     structure = analyse(dense, example)
     cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}
-    teacher = answers(dense, dataset.train, params.sweep.train.augment)
+    recovery = recovery_of(params, dense, dataset, params.sweep.train)
     rows: list[Row] = []
     for (method, share), network in tqdm(cut.items(), desc="sweep", unit=" points", disable=None):
-        rows += _point(network, structure, teacher, method, share, dataset, params)
+        rows += _point(network, structure, recovery, method, share, dataset, params)
 
     provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
     threads = runtime.threads(params.benchmark.threads[0])
@@ -110,7 +111,7 @@ def _pruned(dense: nn.Module, structure: Structure, example: Tensor, method: str
             yield share, remove(dense, example, kept, structure=structure)[0]
 
 
-def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: str, share: float, dataset: data.Dataset,
+def _point(network: nn.Module, structure: Structure, recovery: Recovery, method: str, share: float, dataset: data.Dataset,
            params: Params) -> Iterator[Row]:
     """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
     teacher as the Bayesian nets.
@@ -118,11 +119,11 @@ def _point(network: nn.Module, structure: Structure, teacher: Teacher, method: s
     The units are gone before the retraining, and so it runs on the small network. That is retraining with the masks held: a silent
     unit answers zero and is read with zero weights, so that no gradient reaches it or comes out of it, and zeros stay zeros under
     weight decay. tests/compress/test_magnitude.py compares the two."""
-    settings, steps = params.sweep.train, {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
+    steps = {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
     yield _row(network, structure, method, share, dataset, recovered=0, seed="")
     for seed in params.sweep.seeds:
         trained = copy.deepcopy(network)
-        recover(trained, teacher, dataset, params.finetune, settings, seed, f"{method}, seed {seed}", total_steps=steps)
+        replace(recovery, seed=seed)(trained, f"{method}, seed {seed}", total_steps=steps)
         yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
 
 

@@ -2,15 +2,11 @@
 
 import time
 
-from torch import nn
-
 from sparsify import artifacts, checkpoint, data, distributed
-from sparsify.bayes.convert import noise_parameters
-from sparsify.bayes.objective import negative_elbo, update_priors
-from sparsify.bayes.target import ExpectedSize, Pressure
+from sparsify.bayes.variational import fit_posterior
 from sparsify.measure.accuracy import accuracy_percent, quality
-from sparsify.structure import Structure, analyse
-from sparsify.training import answers, cross_entropy, distillation, fit
+from sparsify.structure import analyse
+from sparsify.task import Task
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
@@ -30,26 +26,12 @@ def train_bayesian(params: Params) -> None:
         print(*untouched, sep="\n", end="\n" if untouched else "")
 
     train, share = params.bayesian.train, params.bayesian.distill
-    data_loss = cross_entropy(model, train)
-    if share:
-        teacher = answers(networks.load(runtime.BASELINE, architecture), dataset.train, train.augment)
-        data_loss = distillation(model, teacher, train, share, params.bayesian.temperature)
+    task, teacher = Task(dataset.train, dataset.validation), networks.load(runtime.BASELINE, architecture) if share else None
+    data_loss = task.learnt(train, teacher, share, params.bayesian.temperature)(model)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
-    beta, warmup = params.prior.beta, params.bayesian.kl_warmup_epochs
-    pressure = _pressure(params, model, structure, len(dataset.train))
-    loss = negative_elbo(model, data_loss, len(dataset.train), pressure.beta if pressure else beta, 0 if pressure else warmup)
-
-    def evaluate() -> dict[str, float]:
-        return {"validation_accuracy": accuracy_percent(model, dataset.validation), **(pressure.report() if pressure else {})}
-
-    def after_step() -> None:
-        update_priors(model)
-        if pressure:
-            pressure.step()
-
-    curve = fit(model, dataset.train, loss, train, evaluate, f"bayesian ({params.prior.kind})", after_step,
-                lr_factors=dict.fromkeys(noise_parameters(model), params.bayesian.noise_lr_factor),
-                state=state, also={"pressure": pressure} if pressure else {})
+    curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian,
+                          lambda: {"validation_accuracy": task.score(model)},
+                          f"bayesian ({params.prior.kind})", state)
     if not distributed.first():
         return
 
@@ -62,14 +44,6 @@ def train_bayesian(params: Params) -> None:
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)
-
-
-def _pressure(params: Params, twin: nn.Module, structure: Structure, n: int) -> Pressure | None:
-    """Where there is a target: it falls during the training, which is all the warm-up that the KL needs."""
-    train = params.bayesian.train
-    for by, target in params.prior.target.given().items():
-        return Pressure(ExpectedSize(twin, structure, by), target, train.epochs * (n // min(train.batch_size, n)))
-    return None
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import sparsify
-from sparsify.bayes.convert import LogAlphas
+from sparsify.bayes.convert import Scores
 from sparsify.bayes.priors import KINDS
 from sparsify.compaction import relevant
 from sparsify.compress.masks import EmptyLayer
@@ -102,12 +102,12 @@ def test_the_twin_stays_as_it_was(make_twin):
 
 
 def test_a_threshold_keeps_what_is_at_it():
-    scores = LogAlphas(units={"a": torch.tensor([1.0, 3.0, 3.5])}, weights={"w": torch.tensor([[3.0, 3.1]])})
+    scores = Scores(units={"a": torch.tensor([1.0, 3.0, 3.5])}, weights={"w": torch.tensor([[3.0, 3.1]])})
     assert [mask.tolist() for masks in relevant(scores, 3.0) for mask in masks.values()] == [[True, True, False], [[True, False]]]
 
 
 def test_of_a_stream_that_is_irrelevant_as_a_whole_as_many_units_stay_as_are_asked_for():
-    scores = LogAlphas(units={"a": torch.tensor([1.0, 8.0]), "b": torch.tensor([8.0, 8.0, 8.0]), "c": torch.tensor([7.0, 5.0])}, weights={})
+    scores = Scores(units={"a": torch.tensor([1.0, 8.0]), "b": torch.tensor([8.0, 8.0, 8.0]), "c": torch.tensor([7.0, 5.0])}, weights={})
     with pytest.raises(EmptyLayer, match=r"leaves nothing of b, c;"):
         relevant(scores, 3.0)
     keep, _ = relevant(scores, 3.0, 1)

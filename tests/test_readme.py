@@ -24,7 +24,7 @@ def readme(tmp_path_factory):
     given = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("readme"))
-        first, second = code("README.md", "Your own network")[0]
+        first, second = code("README.md", "Your own network")[0][1:]
         exec(first, given)
         learned = dict(given)
         exec(second, given)
@@ -44,6 +44,20 @@ def test_the_report_has_the_form_that_is_shown(readme):
     shown = re.search(r"```\n(units.*?)```", code("README.md", "Your own network")[1], re.S)[1]
     without_numbers = lambda text: re.sub(r"[\d.,]+(e-\d+)?| +", " ", text).split()  # noqa: E731
     assert without_numbers(shown) == without_numbers(str(learned["report"]))
+
+
+def test_one_call_leaves_what_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = code("README.md", "Your own network")[0][0]
+    given = {"__name__": "__main__"}
+    torch.manual_seed(0)
+    exec(block, given)
+    report, small, x, y = given["report"], given["small"], given["x"], given["y"]
+    assert report.score > report.score_dense - 3 > 85
+    assert 0.2 < report.after.macs / report.before.macs <= 0.3
+    assert (small(x[:200]).argmax(1) == y[:200]).double().mean() > 0.9
+    again = sparsify.load("shrunk.safetensors", given["model"])
+    assert torch.equal(again(x), small(x))
 
 
 def test_masks_of_ones_own_leave_the_same_outputs(readme):

@@ -4,7 +4,7 @@ The twin is a deep copy of the user's own class. What is added hangs on its laye
 
 import copy
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -67,20 +67,26 @@ def noise_parameters(twin: nn.Module) -> list[str]:
 
 
 @dataclass(frozen=True)
-class LogAlphas:
-    """log of noise over signal, as large as the thing is irrelevant: what is above a threshold can go."""
+class Scores:
+    """By whatever order, as large as the thing is irrelevant: what is above a threshold can go."""
 
     units: dict[str, Tensor]  # by stream, (units,): of gates and neurons
     weights: dict[str, Tensor]  # by weight tensor, in its shape: of single weights
 
 
 @torch.no_grad()
-def log_alphas(twin: nn.Module) -> LogAlphas:
+def scored(twin: nn.Module, score: Callable[[Group], Tensor]) -> Scores:
+    """score: of a group, that of each unit, (U,), or weight, in its tensor's shape"""
     groups = groups_of(twin)
     if not groups:
         raise not_bayesian()
-    return LogAlphas(units={group.name: group.log_alpha() for group in groups if not isinstance(group, Weights)},
-                     weights={group.name: group.log_alpha() for group in groups if isinstance(group, Weights)})
+    return Scores(units={group.name: score(group) for group in groups if not isinstance(group, Weights)},
+                  weights={group.name: score(group) for group in groups if isinstance(group, Weights)})
+
+
+def log_alphas(twin: nn.Module) -> Scores:
+    """log of noise over signal."""
+    return scored(twin, lambda group: group.log_alpha())
 
 
 @torch.no_grad()

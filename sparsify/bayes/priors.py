@@ -17,6 +17,7 @@ from sparsify.settings import InputError, NonNegative, Positive, Settings, one_o
 
 INDICATORS = ("weight", "neuron")
 KL_WEIGHTS = ("units", "weights", "macs")
+LOG_2_PI = math.log(2 * math.pi)
 
 
 class Prior(nn.Module):
@@ -40,6 +41,12 @@ class Prior(nn.Module):
         """log of noise over signal: large means irrelevant.  (O, J), (O, J) -> (O, J), or (O, 1) for a prior of neurons"""
         return kl.log_alpha(mean, log_var)
 
+    def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """Of the prior, of all the weights of a neuron together where it is one of neurons.  (O, J), (O, J) -> (O, J), or (O, 1)
+
+        Raises InputError for a prior that has no density there."""
+        raise NotImplementedError
+
     def update(self, mean: Tensor, log_var: Tensor) -> None:
         """One step of the prior's own parameters towards the posterior, after each training step; asked of a `fitted` prior alone."""
         raise NotImplementedError
@@ -56,6 +63,9 @@ class LogUniform(Prior):
             return kl_kernels.log_uniform(mean, log_var, scale)
         return scale * fused.kl_sum(fused.log_uniform, mean, log_var)
 
+    def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        raise InputError("the prior log_uniform has no density at zero, and so no evidence to compare; choose another order")
+
 
 class Ard(Prior):
     """Automatic relevance determination, w ~ N(0, sigma_ij^2), each scale at its best.  arXiv:1811.00596"""
@@ -67,6 +77,11 @@ class Ard(Prior):
         if kernels.on_gpu(mean):
             return kl_kernels.ard(mean, log_var, scale)
         return fused.kl_sum(partial(fused.ard, scale=scale), mean, log_var)
+
+    def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """With the best scale for the whole group: with one for each of them none would ever be better at zero."""
+        second_moment = mean.square() + log_var.exp()
+        return -0.5 * (second_moment.mean().log() + LOG_2_PI).expand_as(mean)
 
 
 class Gate(Ard):
@@ -94,6 +109,10 @@ class RowGaussian(Prior):
         Neither clipped nor floored where float64 can tell: the KL ignores scale, so that dead rows sink far below 1e-4."""
         signal, noise = mean.double().square().sum(1, keepdim=True), log_var.double().exp().sum(1, keepdim=True)
         return (noise.log() - signal.clamp_min(torch.finfo(torch.float64).tiny).log()).to(mean.dtype)
+
+    def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        second_moment = mean.square() + log_var.exp()
+        return -0.5 * mean.shape[1] * (second_moment.mean(1, keepdim=True).log() + LOG_2_PI)
 
 
 class RowMixture(RowGaussian):
@@ -141,6 +160,10 @@ class RowMixture(RowGaussian):
             return kl_kernels.mixture_of_weights(mean, log_var, self.component_log_var, self.log_share, scale)
         parameters = {"component_log_var": self.component_log_var, "log_share": self.log_share}
         return scale * fused.kl_sum(partial(fused.mixture_of_weights, **parameters), mean, log_var)
+
+    def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        of_component = self.log_share - 0.5 * self.weights_each * (self.component_log_var + LOG_2_PI)  # (2, G, 1)
+        return (mean.shape[1] // self.weights_each * of_component.logsumexp(0)).expand(len(mean), 1)
 
     @torch.no_grad()
     def update(self, mean: Tensor, log_var: Tensor) -> None:

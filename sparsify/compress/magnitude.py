@@ -24,11 +24,14 @@ def weight_scores(model: nn.Module, structure: Structure) -> dict[str, Tensor]:
     return {name: state[name].abs() for name in structure.uses if name not in last}
 
 
-def unit_scores(model: nn.Module, structure: Structure) -> dict[str, Tensor]:
-    """The L2 norm of what comes into each unit of every stream that can shrink.  by stream, (U,)"""
+def unit_scores(model: nn.Module, structure: Structure, inputs: bool = False) -> dict[str, Tensor]:
+    """The L2 norm of what comes into each unit of every stream that can shrink; with `inputs`, and of what goes out of each feature of
+    the network's input.  by stream, (U,)"""
     state = model.state_dict()
-    return {name: torch.stack([_norms(state[slot.tensor], slot) for slot in stream.writers]).norm(dim=0)
-            for name, stream in structure.shrinkable().items() if stream.writers}
+    slots = {name: stream.writers for name, stream in structure.shrinkable().items() if stream.writers}
+    if inputs:
+        slots |= {name: stream.readers for name, stream in structure.streams.items() if not stream.writers and stream.readers}
+    return {name: torch.stack([_norms(state[slot.tensor], slot) for slot in each]).norm(dim=0) for name, each in slots.items()}
 
 
 def smallest_removed(scores: Mapping[str, Tensor], percent: float, scope: str) -> dict[str, Tensor]:
@@ -72,10 +75,7 @@ def like(model: nn.Module, structure: Structure, small: nn.Module) -> tuple[dict
     wanted = {name: left[name] for name in structure.uses if name in left}
     if not all(weight.all() for weight in wanted.values()):
         return {}, _weights_like(model, structure, {name: int(weight.count_nonzero()) for name, weight in wanted.items()})
-    state, scores = model.state_dict(), unit_scores(model, structure)
-    for name, stream in structure.streams.items():
-        if not stream.writers and stream.readers:
-            scores[name] = torch.stack([_norms(state[slot.tensor], slot) for slot in stream.readers]).norm(dim=0)
+    scores = unit_scores(model, structure, inputs=True)
     return {name: _largest(scores[name], int(units.sum())) for name, units in alive_in(structure, small).items()
             if name in scores and not units.all()}, {}
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sparsify.data.mapped import Mapped
 
 CPU_BATCH, CPU_BATCH_VALUES = 1000, 1 << 22  # of the inputs that a CPU is given at a time: 1,000, or fewer if they are large
-GPU_BATCH_VALUES = 1 << 24  # likewise a GPU: 5,461 images of CIFAR-10, so that its kernels outlast their launch
+GPU_BATCH_VALUES = 1 << 22  # likewise a GPU: 1,365 images of CIFAR-10, so that its kernels outlast their launch
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Scaling:
 class Split:
     """`split[indices]` and `split[start:stop]` are normalised inputs (B, ...) on the device of the labels; `len(split)` is N.
 
-    inputs: (N, ...) as stored, on that device, or Mapped where they stay in their file. labels: (N,) int64.
+    inputs: (N, ...) as stored, on that device, or Mapped where they stay in their file. labels: (N,) int64, or other targets (N, ...).
     scaling: None if the inputs are normalised already."""
 
     inputs: Tensor | Mapped
@@ -62,6 +62,31 @@ class Split:
     @property
     def mapped(self) -> bool:
         return isinstance(self.inputs, Mapped)
+
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
+    def steps(self, batch_size: int) -> int:
+        """Full batches in an epoch."""
+        return len(self) // min(batch_size, len(self))
+
+    def order(self, batch_size: int) -> Tensor:
+        """An epoch's examples, drawn anew.  -> (steps, B) indices"""
+        steps = self.steps(batch_size)
+        return torch.randperm(len(self), device=self.device)[:steps * min(batch_size, len(self))].view(steps, -1)
+
+    def pairs(self, order: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and labels for each of `order`."""
+        for indices, inputs in zip(order, self.batches(order), strict=True):
+            yield inputs, self.labels[indices]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """All of it in order: inputs and labels, batch by batch."""
+        start = 0
+        for inputs in self.in_order():
+            yield inputs, self.labels[start:start + len(inputs)]
+            start += len(inputs)
 
     def __getitem__(self, indices: Tensor | slice) -> Tensor:
         if isinstance(self.inputs, Tensor) and isinstance(indices, Tensor):

@@ -109,13 +109,14 @@ def test_a_target_is_reached_by_the_mean_over_the_seeds(target, expected):
 def test_headlines_count_the_prior_of_the_recipe_itself_alone():
     others = [table(accuracy=[99.0], method="scratch"), table(accuracy=[99.0], overrides="prior.beta=1")]
     rows = pd.concat([table(accuracy=[98.0, 98.2]), *others])
-    row = {"recipe": "r", "what": "units", "published": "p",
+    row = {"recipe": "r", "left": "nonzeros_left", "points": [["A*", 1200, 98.0], ["B", 70, 97.5], ["C", 1, 1]],
            "reach": {"hidden_removed": 80, "accuracy": 98.1}, "aim": {"accuracy": 99}}
-    published = [row, row | {"recipe": "never run", "reach": {"accuracy": 1}, "aim": {"accuracy": 1}}]
-    _, ours, missing = results.headlines(rows, published)
-    assert ours == ["`r`", "units", "p", "dense 98.50 %; 85.0 % of hidden units removed, accuracy 98.10 ± 0.14 %", "2",
-                    "≥ 80 % of hidden units removed, accuracy ≥ 98.1 %: **yes**", "accuracy ≥ 99 %: **no**"]
-    assert missing[3:] == ["not run", "0", "accuracy ≥ 1 %", "accuracy ≥ 1 %"]
+    _, ours, missing = results.headlines(rows, [row, row | {"recipe": "never run", "reach": {"accuracy": 99}, "points": []}])
+    assert ours == ["`r`", "50 non-zeros of 1,000", "98.10 ± 0.14", "98.50", "2", "A* 1,200 at 98.0; B 70 at 97.5",
+                    "≥ 80 % of units gone, ≥ 98.1 %: **yes**"]
+    assert missing == ["`never run`", "not run", "", "", "0", "", "≥ 99 %"]
+    _, short = results.headlines(rows, [row | {"reach": {"accuracy": 98.2}}])
+    assert short[6] == "≥ 98.2 %: **no**"
 
 
 def test_comparison_has_a_line_a_method_with_the_controls_last():

@@ -6,6 +6,7 @@ from test_recipes import compose
 
 from sparsify import data, models
 from sparsify.bayes.priors import INDICATORS, KINDS, KL_WEIGHTS
+from sparsify.compaction import ORDERS
 from sparsify.compress.magnitude import SCOPES
 from sparsify.settings import InputError
 from sparsify.training import OPTIMIZERS
@@ -43,6 +44,7 @@ def message(path):
     ("prior.kind", "mixtur", KINDS),
     ("prior.indicator", "neurons", INDICATORS),
     ("prior.kl_weight", "bytes", KL_WEIGHTS),
+    ("prune.order", "alpha", ORDERS),
     ("data.name", "mnist5k", data.NAMES),
     ("model.name", "lenet", models.NAMES),
     ("baseline.optimizer", "adam", OPTIMIZERS),
@@ -54,6 +56,13 @@ def test_unknown_choice_is_answered_with_every_choice(key, value, allowed, path)
     said = message(path)
     assert said.startswith(f"{key} is {value!r}; ")
     assert ", ".join(allowed) in said
+
+
+def test_an_order_that_the_prior_has_no_scores_of_is_refused_before_anything_trains(path):
+    put(path, "prune.order", "evidence")
+    params.load(path)
+    put(path, "prior.kind", "log_uniform")
+    assert message(path).startswith("prune.order is evidence, which the prior log_uniform has none of")
 
 
 @pytest.mark.parametrize("key", ["prior.kind", "data.name", "model.name", "baseline.optimizer"])

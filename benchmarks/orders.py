@@ -1,0 +1,174 @@
+"""Which unit goes next: Bayesian twins of one recipe, cut to equal sizes by every order of removal, on validation and before recovery.
+
+    python -m benchmarks.orders                                            the default recipe, 4 minutes on one core
+    python -m benchmarks.orders --name lenet5 --priors gate -S model.name=lenet5
+    python -m benchmarks.orders --docs                                     puts the tables of what was measured into docs/theory.md
+
+Each seed trains its own dense network, and from it a twin a prior, whose `prior.target` is the same for all. The size is a share of the
+hidden units or of the multiply-accumulates; of each order the highest threshold is taken that leaves no more than that. The two orders
+whose threshold of 0 means something are cut there too."""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from benchmarks import report
+from sparsify import data, settings
+from sparsify.bayes.convert import Scores, bake
+from sparsify.compaction import ORDERS, relevant, scores
+from sparsify.compress.remove import draft
+from sparsify.compress.threshold import largest_within
+from sparsify.measure.accuracy import accuracy_percent
+from sparsify.measure.size import counted, size, total
+from sparsify.structure import Structure, analyse
+from stages import compose, networks, runtime, twins
+from stages.params import Params
+from stages.prune import LEAST
+
+TOP = Path(__file__).parent.parent
+SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
+NAMES = {"units": "units", "macs": "MACs"}
+AT_ZERO = ("log_alpha", "evidence")
+Row = dict[str, Any]
+
+
+def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structure, data.Dataset]:
+    """Trains what is not there yet: the data and the dense network stay in `folder` for the next prior."""
+    folder.mkdir(exist_ok=True)
+    composed = compose.composed(*overrides, conf=TOP / "conf")
+    (folder / "params.yaml").write_text(compose.written(composed))
+    for stage, made in (("download", runtime.DATASET), ("train_baseline", runtime.BASELINE), ("train_bayesian", None)):
+        if made is None or not (folder / made).exists():
+            _run(stage, folder)
+    dataset, params = data.load(folder / runtime.DATASET, runtime.device()), settings.build(Params, composed)
+    architecture, example = networks.architecture(params, dataset), networks.example(dataset)
+    structure = analyse(networks.load(folder / runtime.BASELINE, architecture), example)
+    return twins.load(folder / runtime.BAYESIAN, example, architecture, structure), structure, dataset
+
+
+def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> Iterable[Row]:
+    """A row a size and order: accuracy, percent, and the units and MACs that were left."""
+    plain, example = bake(twin), networks.example(dataset)
+    whole = size(plain, structure, example)
+
+    def cut(by: Scores, threshold: float) -> nn.Module:
+        return draft(plain, structure, *relevant(by, threshold, LEAST))
+
+    def left_by(found: Scores, by: str) -> Callable[[float], float]:
+        return lambda threshold: counted(size(cut(found, threshold), structure, example), by)
+
+    def row(cut_by: str, share: float | None, order: str, network: nn.Module) -> Row:
+        left = size(network, structure, example)
+        return {"cut": cut_by, "share": share, "order": order, "accuracy": accuracy_percent(network, dataset.validation),
+                "units": total(left.hidden) / total(whole.hidden), "macs": left.macs / whole.macs}
+
+    yield row("uncut", None, "none", plain)
+    for order in ORDERS:
+        found = scores(twin, structure, order)
+        if order in AT_ZERO:
+            yield row("zero", None, order, cut(found, 0.0))
+        for by, shares in SHARES.items():
+            for share in shares:
+                threshold = largest_within(found.units, left_by(found, by), share * counted(whole, by), by)
+                yield row(by, share, order, cut(found, threshold))
+
+
+def at_equal_size(rows: Sequence[Row]) -> list[Row]:
+    """A line a prior and size: accuracy, and in brackets what the order left of the other measure, in percent.
+
+    Bold: further above log_alpha than the larger of the two deviations."""
+    table = []
+    for prior, by in itertools.product(dict.fromkeys(row["prior"] for row in rows), SHARES):
+        other = "units" if by == "macs" else "macs"
+        for share in SHARES[by]:
+            cells = {order: [row for row in rows if (row["prior"], row["cut"], row["share"], row["order"]) == (prior, by, share, order)]
+                     for order in ORDERS}
+            table.append({"prior": f"`{prior}`", "left": f"{100 * share:g} % of {NAMES[by]}",
+                          **{f"`{order}`": f"{_bold(found, cells['log_alpha'])} ({100 * mean(row[other] for row in found):.1f})"
+                             for order, found in cells.items()}})
+    return table
+
+
+def at_zero(rows: Sequence[Row]) -> list[Row]:
+    """By prior: the whole twin, and what a threshold of 0 leaves of it by each order that has a meaning for one."""
+    table = []
+    for prior, (cut, order) in itertools.product(dict.fromkeys(row["prior"] for row in rows),
+                                                 [("uncut", "none"), *(("zero", order) for order in AT_ZERO)]):
+        found = [row for row in rows if (row["prior"], row["cut"], row["order"]) == (prior, cut, order)]
+        table.append({"prior": f"`{prior}`", "cut at 0 of": "" if cut == "uncut" else f"`{order}`",
+                      "units left, %": _spread([100 * row["units"] for row in found], 1),
+                      "MACs left, %": _spread([100 * row["macs"] for row in found], 1),
+                      "accuracy, %": _spread([row["accuracy"] for row in found])})
+    return table
+
+
+def tables(rows: Sequence[Row]) -> str:
+    return f"{report.table(at_equal_size(rows))}\n\n{report.table(at_zero(rows))}"
+
+
+def into_docs() -> None:
+    from benchmarks.results import filled  # needs DVC
+
+    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("orders-*.json"))}
+    filled(TOP / "docs" / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+
+
+def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
+    values, log_alpha = ([row["accuracy"] for row in each] for each in (found, present))
+    wins = len(values) > 1 and mean(values) - mean(log_alpha) > max(stdev(values), stdev(log_alpha))
+    return f"**{_spread(values)}**" if wins else _spread(values)
+
+
+def _spread(values: Sequence[float], digits: int = 2) -> str:
+    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def _run(stage: str, folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=os.environ | {"PYTHONPATH": str(TOP)},
+                          capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"error: {stage} failed: {done.stderr.strip().splitlines()[-1]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="default", help="of what is written: benchmarks/results/orders-NAME.json")
+    parser.add_argument("--priors", nargs="+", default=["gaussian", "gate", "mixture"], help="of units")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
+    parser.add_argument("--target", type=float, default=0.1, help="prior.target.macs of every twin")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/theory.md")
+    arguments = parser.parse_args()
+    if arguments.docs:
+        return into_docs()
+    torch.set_num_threads(1)
+    about = report.provenance(overrides=arguments.overrides, target_macs=arguments.target, seeds=arguments.seeds)
+    rows: list[Row] = []
+    pairs = [(seed, prior) for seed in arguments.seeds for prior in arguments.priors]
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            for seed, prior in tqdm(pairs, "twins", disable=None):
+                overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+                twin, structure, dataset = twin_of(Path(scratch) / f"seed-{seed}", overrides)
+                rows += [{"prior": prior, "seed": seed, **row} for row in measured(twin, structure, dataset)]
+    except settings.InputError as error:
+        sys.exit(f"error: {error}")
+    rows.sort(key=lambda row: arguments.priors.index(row["prior"]))
+    print(about, tables(rows), sep="\n")
+    report.write(f"orders-{arguments.name}", about, rows)
+
+
+if __name__ == "__main__":
+    main()

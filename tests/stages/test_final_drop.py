@@ -1,0 +1,60 @@
+"""prune.max_final_drop: a search with short recoveries, which goes on where it was interrupted."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_recipes import compose
+
+from sparsify import budget, data
+from sparsify.settings import InputError
+from stages import params, prune, runtime, train_baseline, train_bayesian
+
+
+def prepare():
+    sizes = [f"{section}.batch_size=20" for section in ("baseline", "bayesian.train", "finetune.train")]
+    compose(Path("params.yaml"), "recipe=smoke", "baseline.epochs=8", "bayesian.train.epochs=12", "finetune.train.epochs=8", *sizes,
+            "bayesian.distill=0", "prior.kind=gate", "prior.target.units=0.25", "prune.max_final_drop=10")
+    torch.manual_seed(0)
+    labels = torch.arange(300) % 10
+    images = (100 * (torch.rand(10, 1, 28, 28) > 0.5)[labels] + 150 * torch.rand(300, 1, 28, 28)).to(torch.uint8)
+    data.save(runtime.DATASET, data.Raw(images, labels), data.Raw(images, labels), 40, 0)
+    for stage in (train_baseline.train_baseline, train_bayesian.train_bayesian):
+        stage(params.load())
+
+
+def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    prepare()
+    capsys.readouterr()
+    runtime.main(prune.prune)
+    said, whole = capsys.readouterr(), json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
+    small = runtime.COMPACT.read_bytes()
+    assert "trials of 2 epochs each" in said.err.split("after 2 epochs")[0]  # the cost is said before the first
+    found = whole["budget"]
+    assert found["trials"] >= 2 and whole["nonzeros_left"] < whole["weights_total"]
+    assert f"the budget of 10 is {'kept' if found['final_drop'] <= 10 else 'not kept'}" in said.out
+    assert not list(Path("scratch").iterdir())
+
+    runtime.COMPACT.unlink()
+    trained, recovery = [], budget.Recovery.__call__
+
+    def interrupted(self, network, label, epochs=None, total_steps=None, state=None):
+        trained.extend([label] if epochs or not total_steps else [])  # not the timing
+        if len(trained) == 2 and not total_steps:
+            raise KeyboardInterrupt
+        return recovery(self, network, label, epochs, total_steps, state)
+    monkeypatch.setattr(budget.Recovery, "__call__", interrupted)
+    with pytest.raises(SystemExit):
+        runtime.main(prune.prune)
+    runtime.main(prune.prune)
+    assert len(trained) == found["trials"] + 2  # the one that was interrupted began twice, and the recovery
+    assert runtime.COMPACT.read_bytes() == small
+
+
+def test_a_threshold_and_a_budget_are_refused_together(tmp_path):
+    compose(tmp_path / "params.yaml", "recipe=smoke", "prune.threshold=1", "prune.max_final_drop=1")
+    with pytest.raises(InputError, match=r"prune.threshold is 1 and prune.max_final_drop 1; only one"):
+        params.load(tmp_path / "params.yaml")
