@@ -10,6 +10,7 @@ from sparsify.task import Task
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
+from stages.snapshots import Snapshots
 
 
 def train_bayesian(params: Params) -> None:
@@ -29,13 +30,19 @@ def train_bayesian(params: Params) -> None:
     task, teacher = Task(dataset.train, dataset.validation), networks.load(runtime.BASELINE, architecture) if share else None
     data_loss = task.learnt(train, teacher, share, params.bayesian.temperature)(model)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
-    curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian,
-                          lambda: {"validation_accuracy": task.score(model)},
-                          f"bayesian ({params.prior.kind})", state)
+    snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
+
+    def evaluate() -> dict[str, float]:
+        snapshots.after_epoch()
+        return {"validation_accuracy": task.score(model)}
+
+    curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
+                          f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots})
     if not distributed.first():
         return
 
     twins.save(runtime.BAYESIAN, model, architecture, params.prior, inputs)
+    snapshots.write(runtime.SNAPSHOTS)
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "bayesian.json", {"bayesian": {
         "prior": params.prior.kind,
