@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import runtime, snapshots
+from stages import params, runtime, snapshots
 from stages.carve_picture import Frames, picture
 
 QUALITIES = (85, 70, 55, 40, 25, 10)  # of WebP; a GIF has as many colours; the first that is small enough is taken
@@ -62,13 +62,13 @@ def _encoded(images: list[Image.Image], kind: str, quality: int) -> bytes:
     return content.getvalue()
 
 
-def cut_at(metrics: Path) -> float:
-    """The threshold of log alpha at which the present run was cut; 0 where it was not, or by other scores.  metrics: a folder"""
-    try:
-        prune = json.loads((metrics / "prune.json").read_text())["prune"]
-    except FileNotFoundError:
+def cut_at(prune: Path, order: str) -> float:
+    """The threshold of log alpha at which the present run was cut; 0 where it was not, or by the scores of another order.
+
+    prune: its metrics"""
+    if order != "log_alpha" or not prune.is_file():
         return 0.0
-    return float(prune["threshold"]) if prune.get("order", "log_alpha") == "log_alpha" else 0.0
+    return float(json.loads(prune.read_text())["prune"]["threshold"])
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--most", metavar="KIB", type=int, default=1024, help="how large it may be; 1024 without it")
     arguments = parser.parse_args()
     try:
-        threshold = cut_at(runtime.METRICS)
+        threshold = cut_at(runtime.METRICS / "prune.json", params.load().prune.order)
         size = carve(snapshots.read(runtime.SNAPSHOTS), threshold, arguments.into, 1024 * arguments.most)
     except artifacts.FileError as error:
         sys.exit(f"error: {error}; run dvc repro prune, with bayesian.snapshots above 0")

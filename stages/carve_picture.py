@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from stages import style
@@ -62,14 +62,14 @@ def _filters(axes: Axes, frames: Frames, threshold: float) -> Update:
             shown[top:top + height, side:side + width] = np.where(alpha <= threshold, values / max(np.abs(values).max(), 1e-6), np.nan)
         return np.ma.masked_invalid(shown)
 
-    return _shown(axes, "first layer: what units look for", tiled, SIGNED, -1, 1)
+    return _shown(axes, f"{n} units of the first layer", tiled, SIGNED, -1, 1)
 
 
 def _matrix(axes: Axes, frames: Frames, threshold: float) -> Update:
     values, alphas = frames["matrix"].astype(float), frames["matrix_alpha"]
     largest = float(np.quantile(np.abs(values), 0.995)) or 1.0
-    return _shown(axes, "a block of the largest matrix inside", lambda number: np.ma.masked_where(alphas[number] > threshold, values[number]),
-                  SIGNED, -largest, largest)
+    return _shown(axes, "a block of the largest matrix inside",
+                  lambda number: np.ma.masked_where(alphas[number] > threshold, values[number]), SIGNED, -largest, largest)
 
 
 def _pixels(axes: Axes, frames: Frames, threshold: float) -> Update:
@@ -80,7 +80,8 @@ def _pixels(axes: Axes, frames: Frames, threshold: float) -> Update:
     return _shown(axes, "weight on each pixel", lambda number: np.ma.masked_invalid(pixels[number]), INK, 0, pixels.max())
 
 
-def _shown(axes: Axes, title: str, of: Callable[[int], np.ma.MaskedArray], colors: LinearSegmentedColormap, low: float, high: float) -> Update:
+def _shown(axes: Axes, title: str, of: Callable[[int], np.ma.MaskedArray], colors: Colormap, low: float,
+           high: float) -> Update:
     drawn = axes.imshow(of(0), cmap=colors, vmin=low, vmax=high, interpolation="nearest")
     axes.set_title(title)
     axes.set_xticks([])
@@ -112,7 +113,8 @@ def _layers(axes: Axes, frames: Frames, threshold: float) -> Update:
     shares = left(frames, threshold)
     axes.barh(list(shares), 100, color=style.PALE)
     bars = axes.barh(list(shares), [share[0] for share in shares.values()], color=style.COMPACT.color)
-    texts = [axes.text(1.01, row, "", va="center", fontsize=style.SMALL, transform=axes.get_yaxis_transform()) for row in range(len(shares))]
+    texts = [axes.text(1.01, row, "", va="center", fontsize=style.SMALL, transform=axes.get_yaxis_transform())
+             for row in range(len(shares))]
     axes.set(xlim=(0, 100), ylim=(len(shares) - 0.4, -0.6), title="left of each layer (%)")
     axes.grid(visible=False, axis="y")
     if len(shares) > 8:

@@ -33,8 +33,8 @@ def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, 
                   state: Path | None = None, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
     """Trains `twin` in place with `data_loss`, which asks it, and the KL; returns the curve of `fit`, with beta where there is a target.
 
-    structure: of the plain network. prior: what the twin was made with. also: what else the state has to keep, by name. A target falls during the training, which is all the warm-up
-    that the KL needs."""
+    structure: of the plain network. prior: what the twin was made with. also: what else the state has to keep, by name. A target falls
+    during the training, which is all the warm-up that the KL needs."""
     pressure = None
     for by, target in prior.target.given().items():
         pressure = Pressure(ExpectedSize(twin, structure, by), target, settings.train.epochs * train.steps(settings.train.batch_size))
