@@ -33,7 +33,8 @@ def plot(params: Params) -> None:
     for name, figure in {"accuracy_against_sparsity": accuracy_against_sparsity(metrics, _read("threshold_scan"), title),
                          "training_curves": training_curves(curves, title), "units_kept": units_kept(_read("units"), title),
                          "latency": latency(_read("latency"), title), "rejection": rejection(_read("rejection"), title),
-                         "sweep": sweep_curves(params, metrics), "sweep_speedup": sweep_speedup(params, metrics)}.items():
+                         "sweep": sweep_curves(params, metrics, _read("sweep")),
+                         "sweep_speedup": sweep_speedup(params, metrics, _read("sweep"))}.items():
         style.save(runtime.PLOTS / f"{name}.png", figure)
 
 

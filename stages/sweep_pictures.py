@@ -2,6 +2,7 @@
 
 Both axes are stretched where it matters: halving what is left, or halving the errors, is the same distance everywhere."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,20 @@ ROOM = 1.4  # above the dense network's accuracy, times fewer errors
 Metrics = dict[str, Any]  # what stages wrote as JSON
 
 
-def sweep_curves(params: Params, metrics: Metrics) -> Figure:
-    """Weights above, units below. metrics: of the stages prune and sweep"""
-    report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
+def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame, results: Path = RESULTS) -> Figure:
+    """Weights above, units below. metrics: of the stages prune and sweep; rows: of the sweep; results: of other runs of the recipe"""
+    report, groups = metrics["sweep"], _groups(params.recipe_name, results)
     figure = style.figure(7.4, f"{params.recipe_name}: magnitude pruning at every size, and what priors reach")
     for axes, method in zip(figure.subplots(2, 1), LEFT, strict=True):
         chosen, total = rows[rows["method"] == method], report["dense"]["weights" if method == "weights" else "hidden"]
         left = 100 * chosen.set_index("share")[LEFT[method][0]] / total
-        points = [*_results(params.recipe_name, method), _present(params, metrics, method)]
+        points = [*_results(groups, method), _present(params, metrics, method)]
         style.left_axis(axes, pd.concat([left, pd.Series([point.x for point in points])]), NAMES[method])
         _heights(axes, report, pd.Series([point.y for point in points]))
         labels = [_plateau(axes, report, params)]
         for recovered, phase in enumerate(PHASES):
             labels.append(_curve(axes, left[(chosen["recovered"] == recovered).to_numpy()], chosen, recovered, f"magnitude, {phase}"))
-        for name, group in _groups(params.recipe_name):
+        for name, group in groups:
             _point(axes, name, group, method)
         _star(axes, points[-1])
         style.label_ends(axes, [*labels, *points])
@@ -48,9 +49,9 @@ def sweep_curves(params: Params, metrics: Metrics) -> Figure:
     return figure
 
 
-def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
-    """metrics: of the stages prune, benchmark and sweep"""
-    report, rows = metrics["sweep"], pd.read_csv(runtime.PLOTS / "sweep.csv")
+def sweep_speedup(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figure:
+    """metrics: of the stages prune, benchmark and sweep; rows: of the sweep"""
+    report = metrics["sweep"]
     units = rows[rows["method"] == "units"]
     figure = style.figure(4.4, f"{params.recipe_name}: accuracy against measured speed-up")
     axes = figure.subplots()
@@ -62,7 +63,7 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.set(xlabel=f"times as fast on the test set as the dense network ({report['timing_threads']} thread, median of "
+    axes.set(xlabel=f"times as fast on the test set as the dense network ({timing_threads(report)} thread, median of "
                     f"{params.sweep.timing_repeats} passes in turn)", xlim=(0.85 * min(1, units["speedup"].min()), 1.15 * highest))
     _heights(axes, report, pd.Series([star.y]))
     labels = [_plateau(axes, report, params), star]
@@ -77,6 +78,11 @@ def sweep_speedup(params: Params, metrics: Metrics) -> Figure:
     style.label_ends(axes, labels)
     style.label_points(axes, shares)
     return figure
+
+
+def timing_threads(report: Metrics) -> int:
+    """report: of the sweep; one and the same as its other threads in those that were kept first"""
+    return int(report["timing_threads"] if "timing_threads" in report else report["threads"])
 
 
 def largest_batch(benchmark: Metrics) -> tuple[int, float]:
@@ -130,14 +136,13 @@ def _left(group: pd.DataFrame, method: str) -> pd.Series:
     return 100 * group[count] / group[total]
 
 
-def _results(recipe: str, method: str) -> list[Label]:
+def _results(groups: Sequence[tuple[str, pd.DataFrame]], method: str) -> list[Label]:
     return [Label(f"{name}, n = {len(group)}", float(_left(group, method).mean()),
-                  float(group["accuracy"].mean()), style.METHODS[name.split(" ")[0]].color) for name, group in _groups(recipe)]
+                  float(group["accuracy"].mean()), style.METHODS[name.split(" ")[0]].color) for name, group in groups]
 
 
-def _groups(recipe: str, path: Path | None = None) -> list[tuple[str, pd.DataFrame]]:
+def _groups(recipe: str, path: Path) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
-    path = path or RESULTS
     if not path.is_file():
         return []
     table = pd.read_csv(path, keep_default_na=False)

@@ -118,8 +118,8 @@ def test_the_speed_up_is_the_time_of_the_dense_network_over_that_of_the_compact_
     """By a clock that each pass moves on by the seconds of its network."""
     clock, made = [0.0], engines.made
 
-    def named(engine, network, *arguments):
-        runs = made(engine, network, *arguments)
+    def named(engine, network, *arguments, **more):
+        runs = made(engine, network, *arguments, **more)
         runs.seconds = {"dense": dense, "compact": compact}[network]
         return runs
 
