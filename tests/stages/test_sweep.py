@@ -90,6 +90,8 @@ def test_the_curves_are_magnitude_as_pruned_and_retrained_and_the_star_is_the_pr
             chosen = rows[(rows["method"] == method) & (rows["recovered"] == recovered)].groupby("share")
             expected = [list(100 * chosen[column].first()[::-1] / total), list(chosen["accuracy"].mean()[::-1])]
             assert [pytest.approx(each) for each in expected] in lines(axes, style.MAGNITUDE.color, line)
+            label = named(axes)[f"magnitude, {'retrained' if recovered else 'as pruned'}"][:2]
+            assert label in [pytest.approx(point) for point in zip(*expected, strict=True)]
         assert named(axes)["gaussian, this run"][:2] == pytest.approx((star, 95.0))
         [star_drawn] = [line for line in axes.get_lines() if line.get_marker() == "*"]
         assert star_drawn.get_xydata().tolist() == [pytest.approx([star, 95.0])]
@@ -104,6 +106,8 @@ def test_the_speed_up_is_that_of_the_units_and_of_the_compact_network(metrics):
         chosen = rows[(rows["method"] == "units") & (rows["recovered"] == recovered)].groupby("share")
         table = pd.DataFrame({"x": chosen["speedup"].first(), "y": chosen["accuracy"].mean()}).sort_values("x")
         assert [pytest.approx(list(table["x"])), pytest.approx(list(table["y"]))] in lines(axes, style.MAGNITUDE.color, line)
+        label = next(end[:2] for name, end in named(axes).items() if ("retrained" in name) == recovered and "removed" in name)
+        assert label in [pytest.approx(point) for point in zip(table["x"], table["y"], strict=True)]
     assert named(axes)["gaussian, this run,\ntimed in batches of 1,000"][:2] == (6.6, 95.0)
     beside = {text.get_text(): text.xy for text in axes.texts if text.get_text().endswith(" %") and text.arrow_patch is None}
     retrained = rows[(rows["method"] == "units") & (rows["recovered"] == 1) & (rows["share"] == 80)]
