@@ -34,7 +34,7 @@ from sparsify.cuts import LEAST
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import counted, size, total
 from sparsify.structure import Structure, analyse
-from stages import compose, networks, runtime, twins
+from stages import compose, networks, reading, runtime, twins
 from stages.params import Params
 
 TOP = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structur
     """Trains what is not there yet: the data and the dense network stay in `folder` for the next prior."""
     folder.mkdir(exist_ok=True)
     composed = compose.composed(*overrides, conf=TOP / "conf")
-    (folder / "params.yaml").write_text(compose.written(composed))
+    (folder / "params.yaml").write_text(reading.written(composed))
     for stage, made in (("download", runtime.DATASET), ("train_baseline", runtime.BASELINE), ("train_bayesian", None)):
         if made is None or not (folder / made).exists():
             _run(stage, folder)

@@ -19,14 +19,16 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from benchmarks import removal_networks, report
-from sparsify import artifacts, models, structure
+from sparsify import models, structure
 from sparsify.compress.remove import draft, remove
 from sparsify.measure.latency import latencies_ms
-from stages import runtime
+from stages import runtime, style
 
 SHAPES = {"mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
 WIDTHS = {"mlp": (0.58, 1.15, 2.25, 4.25, 7.7), "vgg16": (0.26, 0.45, 0.82, 1.5, 2.6)}  # about 1, 3, 10, 32 and 100 million parameters
 LATENCY_BATCH = 16
+COLORS = {"mlp": style.BLUE, "vgg16": style.VERMILION}
+LINES = {"ours": ("-", "o"), "torch-pruning": ("--", "s")}
 
 Keep = dict[str, Tensor]  # by stream, here one a hidden layer, which units stay
 Done = tuple[nn.Module, float, float, float]  # what is left; the seconds of the analysis, of the removal without, and with its proof
@@ -95,16 +97,21 @@ def exponents(rows: list[report.Row]) -> dict[str, float]:
 
 
 def plot(rows: list[report.Row], fitted: dict[str, float]) -> Figure:
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+    """Median and quartiles by network and way."""
+    figure = style.figure(3.8, "A removal of half of the hidden units")
+    axes, labels = figure.subplots(), []
     for label, slope in fitted.items():
         points = [row for row in rows if f"{row['network']}, {row['way']}" == label]
-        axes.errorbar([row["parameters"] for row in points], [row["removal ms"] for row in points], fmt=".-",
-                      yerr=[[row["removal ms"] - row["q25"] for row in points], [row["q75"] - row["removal ms"] for row in points]],
-                      label=f"{label}: exponent {slope:.2f}")
-    axes.set(xscale="log", yscale="log", xlabel="parameters before", ylabel="removal (ms)", title="half of the hidden units removed")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+        network, way = label.split(", ")
+        color, line, marker = COLORS[network], *LINES[way]
+        axes.errorbar([row["parameters"] for row in points], [row["removal ms"] for row in points], linestyle=line, marker=marker,
+                      color=color, yerr=[[row["removal ms"] - row["q25"] for row in points],
+                                         [row["q75"] - row["removal ms"] for row in points]])
+        labels.append(style.Label(f"{label}:\nexponent {slope:.2f}", points[-1]["parameters"], points[-1]["removal ms"], color))
+    axes.set(xscale="log", yscale="log", xlabel="parameters before", ylabel="removal (ms)")
+    style.log_ticks(axes.xaxis)
+    style.log_ticks(axes.yaxis)
+    style.label_ends(axes, labels)
     return figure
 
 
@@ -115,7 +122,7 @@ def scaling(kinds: list[str], repeats: int) -> None:
     about["exponents"] = exponents(rows)
     print(about, report.table(rows), sep="\n")
     report.write("removal", about, rows)
-    artifacts.write_picture(report.RESULTS / "removal.png", plot(rows, about["exponents"]))
+    style.save(report.RESULTS / "removal.png", plot(rows, about["exponents"]))
 
 
 def compare(names: list[str]) -> None:

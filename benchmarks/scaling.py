@@ -12,15 +12,14 @@ import sys
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from benchmarks import report
 from benchmarks.timing import milliseconds
 from benchmarks.training import contenders
 from benchmarks.training import rows as training_rows
-from sparsify.artifacts import write_picture
-from stages import runtime
+from stages import runtime, style
 
 KINDS = ("dense", "gate", "gaussian", "log_uniform", "mixture")
 
@@ -64,19 +63,23 @@ def exponents(rows: list[dict]) -> dict[tuple[str, str, str], float]:
 
 
 def picture(rows: list[dict]) -> Figure:
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    columns = {"ms_median": "ms a step", "peak_mib": "peak memory, MiB"}
+    figure, slopes = style.figure(6.4, "A training step of LeNet-300-100: made wider (above), with more images (below)"), exponents(rows)
+    columns = {"ms_median": "ms a step", "peak_mib": "peak memory (MiB)"}
+    labels: dict[Axes, list[style.Label]] = {}
     for row_of_axes, (growing, what) in zip(figure.subplots(2, 2), (("weights", "weights"), ("batch", "images in a batch")), strict=True):
         for axes, (column, label) in zip(row_of_axes, columns.items(), strict=True):
+            labels[axes] = []
             for kind in KINDS:
-                line = [row for row in rows if row["step"] == kind and row["growing"] == growing]
-                axes.loglog([row[growing] for row in line], [row[column] for row in line], "o-", markersize=4,
-                            label=f"{kind}, exponent {exponents(rows)[growing, kind, column]:.2f}")
+                line, look = [row for row in rows if row["step"] == kind and row["growing"] == growing], style.METHODS[kind]
+                axes.loglog([row[growing] for row in line], [row[column] for row in line], marker=look.marker, color=look.color)
+                labels[axes].append(style.Label(f"{kind} {slopes[growing, kind, column]:.2f}", line[-1][growing], line[-1][column],
+                                                look.color))
             axes.set(xlabel=what, ylabel=label)
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.grid(alpha=0.3)
-            axes.legend(fontsize=7)
-    figure.suptitle("A training step of LeNet-300-100, made wider (above) and with more images (below)")
+            style.log_ticks(axes.xaxis)
+            style.log_ticks(axes.yaxis)
+    figure.axes[0].set_title("beside each line: its exponent")
+    for axes, ends in labels.items():
+        style.label_ends(axes, ends)
     return figure
 
 
@@ -106,7 +109,7 @@ def main() -> None:
     about["exponents"] = {", ".join(key): value for key, value in exponents(rows).items()}
     print(about, report.table(rows), sep="\n")
     report.write("scaling", about, rows)
-    write_picture(report.RESULTS / "scaling.png", picture(rows))
+    style.save(report.RESULTS / "scaling.png", picture(rows))
 
 
 if __name__ == "__main__":

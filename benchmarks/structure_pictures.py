@@ -3,7 +3,7 @@
     python -m benchmarks.structure_pictures
 
 Every weight is a rectangle of rows (outputs) and columns (inputs); the bar beside a row or above a column has the colour and the
-number of the unit that owns it. Colours are those of Okabe and Ito, which colour-blind people tell apart."""
+number of the unit that owns it."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,10 +15,10 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor, nn
 
 import sparsify
-from sparsify import artifacts
+from stages import style
 
 DOCS = Path(__file__).parent.parent / "docs"
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2", "#F0E442")  # Okabe and Ito
+COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.PINK, style.BLUE, style.YELLOW)
 DARK, FIXED, CELL, GAP = COLOURS[5], "#DDDDDD", "#F4F4F4", 3.2
 ARROW = "#555555"
 Owners = dict[tuple[str, int], list[str | None]]  # by tensor and dimension, for each entry the unit that owns it; None: one that stays
@@ -87,9 +87,9 @@ def block() -> Figure:
     colours = dict(zip(["a1", "a2", "a3", "a4", "b1", "b2", "b3"], COLOURS, strict=True))
     gone = {"a2", "b3"}
     left = {entry: [unit for unit in units if unit not in gone] for entry, units in owned.items()}
-    figure = Figure(figsize=(9, 4.8), layout="constrained")
+    figure = style.figure(4.4)
     for axes, network, units, title in zip(figure.subplots(2, 1), (model, small), (owned, left), (
-            "A channel of the skip (a) is a row of stem and conv2 and a column of conv1 and head. Units a2 and b3 leave:",
+            "A channel of the skip (a) is a row of stem and conv2 and a column of conv1 and head.\nUnits a2 and b3 leave:",
             "What is left computes the same"), strict=True):
         place, ends = 0.0, {}
         for name in ("stem", "conv1", "conv2", "head"):
@@ -115,7 +115,7 @@ def flatten() -> Figure:
     streams = sparsify.streams(model, torch.randn(2, 1, 2, 2))
     owned = owners(streams, ["0"], model)
     colours = dict(zip(["a1", "a2", "a3"], COLOURS, strict=False))
-    figure = Figure(figsize=(9, 1.5), layout="constrained")
+    figure = style.figure(1.4)
     axes = figure.subplots()
     place = draw(axes, "0.weight", "convolution", torch.Size([3, 1]), owned, colours, 0, set()) + 2.2
     for number, unit in enumerate(colours):
@@ -148,5 +148,5 @@ def _finish(axes: Axes, title: str, across: tuple[float, float], up: tuple[float
 if __name__ == "__main__":
     torch.manual_seed(0)
     for name, figure in (("structure_block", block()), ("structure_flatten", flatten())):
-        artifacts.write_picture(DOCS / f"{name}.png", figure)
+        style.save(DOCS / f"{name}.png", figure)
         print(DOCS.name + f"/{name}.png")

@@ -1,23 +1,28 @@
-"""From the metrics of sweeps to the sentences of docs/sweep.md.
+"""From the metrics of sweeps to the sentences and the pictures of docs/sweep.md.
 
-    python -m benchmarks.sweeps                           the sentences, from docs/results/*/sweep.json and metrics/sweep.json
+    python -m benchmarks.sweeps                           from docs/results/*/sweep.json and sweep.csv, and from metrics/sweep.json
     python -m benchmarks.sweeps --keep fashion-mnist-mlp  first keeps the present sweep as that recipe's in docs/results/"""
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks import recipes
-from benchmarks.recipes import TOP
-from benchmarks.results import filled
-from sparsify.settings import InputError
-from stages.sweep_pictures import largest_batch
+from benchmarks.recipes import TOP, composed
+from benchmarks.results import RESULTS, filled
+from sparsify.settings import InputError, build
+from stages import style
+from stages.params import Params
+from stages.sweep_pictures import largest_batch, sweep_curves, sweep_speedup, timing_threads
 
 PAGE = TOP / "docs" / "sweep.md"
 STAGES = ("sweep", "prune", "benchmark")
-FILES = (*(f"metrics/{stage}.json" for stage in STAGES), "plots/sweep.csv", "plots/sweep.png", "plots/sweep_speedup.png")
+FILES = (*(f"metrics/{stage}.json" for stage in STAGES), "plots/sweep.csv")
 
 
 def sentences(recipe: str, folder: str, metrics: Mapping[str, Any]) -> str:
@@ -27,7 +32,6 @@ def sentences(recipe: str, folder: str, metrics: Mapping[str, Any]) -> str:
     sweep, prune = metrics["sweep"], metrics["prune"]
     weights, units = sweep["weights"], sweep["units"]
     batch, speedup = largest_batch(metrics["benchmark"])
-    threads = sweep.get("timing_threads", sweep["threads"])  # one and the same in those that were kept first
     chosen, lossless = units["recovered"]["within_drop"], units["recovered"]["lossless"]
     return f"""![Accuracy against the share removed, {recipe}]({folder}/sweep.png)
 
@@ -40,7 +44,7 @@ after a longer recovery; timed apart, in batches of {batch:,}, it is {speedup:.1
 
 ![Accuracy against speed-up, {recipe}]({folder}/sweep_speedup.png)
 
-{sweep["seeds"]} seeds; {sweep["device"]}, timed on {threads} thread; torch {sweep["torch"]}; {sweep["seconds"]:.0f} s."""
+{sweep["seeds"]} seeds; {sweep["device"]}, timed on {timing_threads(sweep)} thread; torch {sweep["torch"]}; {sweep["seconds"]:.0f} s."""
 
 
 def _ends(curves: Mapping[str, Any]) -> str:
@@ -54,6 +58,13 @@ def _network(which: str, point: Mapping[str, float]) -> str:
         return f"{which}: there is none."
     return (f"{which} has lost {point['share']:g} % of its units: {point['accuracy']:.2f} ± {point['accuracy_std']:.2f} %\n"
             f"on the test set, which it runs {point['speedup']:.1f} times as fast.")
+
+
+def draw(recipe: str, folder: Path, metrics: Mapping[str, Any]) -> None:
+    """The pictures of a sweep that was kept, beside its figures."""
+    params, rows = build(Params, composed(f"recipe={recipe}")), pd.read_csv(folder / "sweep.csv")
+    style.save(folder / "sweep.png", sweep_curves(params, dict(metrics), rows, RESULTS))
+    style.save(folder / "sweep_speedup.png", sweep_speedup(params, dict(metrics), rows))
 
 
 def keep(recipe: str) -> None:
@@ -74,6 +85,9 @@ def main() -> None:
             places["default"] = TOP / "metrics", "../plots"
         metrics = {recipe: {stage: json.loads((where / f"{stage}.json").read_text())[stage] for stage in STAGES}
                    for recipe, (where, _) in places.items()}
+        for recipe, (where, _) in places.items():
+            if where.parent == recipes.KEPT:
+                draw(recipe, where, metrics[recipe])
         filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from benchmarks import recipes, results
 from benchmarks.recipes import TOP
-from sparsify import artifacts
 from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
+from stages import style
 from stages.params import CONTROLS
 
 RECIPE = "cifar10-vgg16-short"  # which a CPU can train
@@ -85,20 +85,21 @@ def picture(rows: pd.DataFrame) -> Figure:
     """Accuracy dense and compact, and the share removed, against the width: means over the seeds."""
     measured = {key: results.MEASURES[key](rows) for key in ("hidden_removed", "compression")}
     means = rows.assign(**measured).groupby("width").mean(numeric_only=True)
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = style.figure(3.4, "VGG-16 on CIFAR-10, by its width")
     accuracy, removed = figure.subplots(1, 2)
-    accuracy.plot(means["accuracy_dense"], "s--", color="black", label="dense")
-    accuracy.plot(means["accuracy"], "*-", color="tab:red", markersize=12, label="compact")
-    removed.plot(means["hidden_removed"], "o-", color="tab:blue", label="channels and units")
-    removed.plot(100 - 100 / means["compression"], "v-", color="tab:green", label="weights")
-    accuracy.set(ylabel="test accuracy (%)")
-    removed.set(ylabel="removed (%)", ylim=(None, 100))
-    for axes in (accuracy, removed):
+    curves = {accuracy: {"dense": (means["accuracy_dense"], style.DENSE), "compact": (means["accuracy"], style.COMPACT)},
+              removed: {"weights": (100 - 100 / means["compression"], style.Look(style.VERMILION, "v")),
+                        "channels and\nunits": (means["hidden_removed"], style.Look(style.BLUE, "o"))}}
+    for axes, lines in curves.items():
+        for name, (line, look) in lines.items():
+            axes.plot(line, marker=look.marker, color=look.color, label=name)
         axes.set(xlabel="width, of VGG-16's", xscale="log")
         axes.set_xticks(means.index, [f"{width:g}" for width in means.index], minor=False)
         axes.minorticks_off()
-        axes.grid(alpha=0.3)
-        axes.legend()
+    accuracy.set(ylabel="test accuracy (%)")
+    removed.set(ylabel="removed (%)", ylim=(None, 100))
+    for axes, lines in curves.items():
+        style.label_ends(axes, [style.Label(name, line.index[-1], line.iloc[-1], look.color) for name, (line, look) in lines.items()])
     return figure
 
 
@@ -121,7 +122,7 @@ def main() -> None:
         rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False))
         if rows.empty:
             raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
-        artifacts.write_picture(FOLDER / "widths.png", picture(rows))
+        style.save(FOLDER / "widths.png", picture(rows))
         results.filled(PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
                               "time to": results.markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
                               "widths": results.markdown(widths(rows))})

@@ -16,7 +16,7 @@ import pandas as pd
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import frontier_picture, frontier_plan, frontier_runs, runtime
+from stages import frontier_picture, frontier_plan, frontier_runs, runtime, style
 from stages.frontier_plan import MEASURES, Curve, Point
 from stages.frontier_runs import Metrics, Runner
 
@@ -40,7 +40,7 @@ def frontier(points: Sequence[Point], runner: Runner, into: Path, against: str, 
     if table:
         artifacts.write_csv(into / "frontier.csv", table)
         picture = into / f"frontier_{against}.png"
-        artifacts.write_picture(picture, frontier_picture.frontier(pd.DataFrame(table), against, on, title))
+        style.save(picture, frontier_picture.frontier(pd.DataFrame(table), against, on, title))
         print(f"{into / 'frontier.csv'} and {picture}: {len(table) // 2} of {len(points)} experiments")
     for name, line in failed.items():
         print(f"failed: {name}: {line}")

@@ -67,6 +67,7 @@ class Model(Settings):
 @dataclass(frozen=True)
 class Bayesian(VariationalSettings):
     from_baseline: bool = True  # start from the trained dense network; else from scratch
+    snapshots: Steps = 0  # frames of the training that are kept for stages.carve
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from stages import kept, params, pipeline, processes, reading, started
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
-EXPORT = Path("models/export")
+EXPORT, SNAPSHOTS = Path("models/export"), Path("models/snapshots.npz")
 METRICS, PLOTS = Path("metrics"), Path("plots")
 
 

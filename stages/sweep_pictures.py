@@ -1,91 +1,92 @@
-"""The pictures of the sweep: accuracy against what was removed, and against measured speed-up.
+"""The pictures of the sweep: accuracy against what is left, and against measured speed-up.
 
 Both axes are stretched where it matters: halving what is left, or halving the errors, is the same distance everywhere."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sparsify.artifacts import FileError
 from sparsify.settings import quoted
-from stages import reports, runtime
+from stages import reports, runtime, style
 from stages.params import Params
+from stages.style import Label
 
 RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
-COLORS = {"pruned": "#D55E00", "recovered": "#0072B2"}  # colour-blind safe (Okabe and Ito), as are those of the points
-POINT_COLORS, POINT_MARKERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"), "Ds^vPXph"
-REMOVED = {"weights": "nonzeros_left", "units": "hidden_left"}
-ACCURACIES = (10, 30, 50, 60, 70, 80, 85, 88, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.3, 99.5)
+PHASES = ("as pruned", "retrained")
+LEFT = {"weights": ("nonzeros_left", "weights_total"), "units": ("hidden_left", "hidden_total")}
+NAMES = {"weights": "non-zero weights left", "units": "hidden units left"}
+ROOM = 1.4  # above the dense network's accuracy, times fewer errors
 
 Metrics = dict[str, Any]  # what stages wrote as JSON
 
 
-def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figure:
-    """Weights left, units right. metrics: of the stages prune and sweep. rows: of plots/sweep.csv"""
-    report = metrics["sweep"]
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
-    for axes, method in zip(figure.subplots(1, 2, sharey=True), REMOVED, strict=True):
+def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame, results: Path = RESULTS) -> Figure:
+    """Weights above, units below. metrics: of the stages prune and sweep; rows: of the sweep; results: of other runs of the recipe"""
+    report, groups = metrics["sweep"], _groups(params.recipe_name, results)
+    figure = style.figure(7.4, f"{params.recipe_name}: magnitude pruning at every size, and what priors reach")
+    for axes, method in zip(figure.subplots(2, 1), LEFT, strict=True):
         chosen, total = rows[rows["method"] == method], report["dense"]["weights" if method == "weights" else "hidden"]
-        steps = {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
-        _plateau(axes, report, params)
-        for recovered, color in enumerate(COLORS.values()):
-            points = chosen[chosen["recovered"] == recovered]
-            removed = 100 * (1 - points.groupby("share")[REMOVED[method]].first() / total)
-            label = f"magnitude, retrained (mean and deviation of {report['seeds']} seeds)" if recovered else "magnitude, as pruned"
-            _band(axes, removed, points, color, label)
-        _bayesian_points(axes, method, params, metrics)
-        _stretch_removed(axes)
-        ends = [report[method][phase]["plateau_percent"] for phase in COLORS]
+        left = 100 * chosen.set_index("share")[LEFT[method][0]] / total
+        points = [*_results(groups, method), _present(params, metrics, method)]
+        style.left_axis(axes, pd.concat([left, pd.Series([point.x for point in points])]), NAMES[method])
+        _heights(axes, report, pd.Series([point.y for point in points]))
+        labels = [_plateau(axes, report, params)]
+        for recovered, phase in enumerate(PHASES):
+            labels.append(_curve(axes, left[(chosen["recovered"] == recovered).to_numpy()], chosen, recovered, f"magnitude, {phase}"))
+        for name, group in groups:
+            _point(axes, name, group, method)
+        _star(axes, points[-1])
+        style.label_ends(axes, [*labels, *points])
+        ends = [_share(report[method][phase]["plateau_percent"]) for phase in ("pruned", "recovered")]
         together = method == "weights" and params.sweep.weight_scope == "global"
-        what = f"smallest weights of {'all layers' if together else 'each layer'}" if method == "weights" else "units of smallest norm"
-        axes.set_xlabel(f"{'weights' if method == 'weights' else 'hidden units'} removed (%)")
-        axes.set_title(f"{what} removed: plateau to {_share(ends[0])};\nafter {steps} steps of retraining to {_share(ends[1])}",
-                       loc="left", fontsize=11)
-    stretch_accuracy(figure.axes[0], rows["accuracy"])
-    _finish(figure, params)
+        what = f"Smallest weights of {'all layers' if together else 'each layer'}" if method == "weights" else "Units of smallest norm"
+        steps = {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
+        axes.set_title(f"{what} removed: within {params.sweep.max_accuracy_drop:g} points of dense (grey)\n{ends[0]} as pruned, {ends[1]} "
+                       f"after {steps:,} steps (band: deviation of {report['seeds']} seeds)")
     return figure
 
 
 def sweep_speedup(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figure:
-    """metrics: of the stages prune, benchmark and sweep. rows: of plots/sweep.csv"""
-    report, units = metrics["sweep"], rows[rows["method"] == "units"]
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    """metrics: of the stages prune, benchmark and sweep; rows: of the sweep"""
+    report = metrics["sweep"]
+    units = rows[rows["method"] == "units"]
+    figure = style.figure(4.4, f"{params.recipe_name}: accuracy against measured speed-up")
     axes = figure.subplots()
-    _plateau(axes, report, params)
-    for recovered, color in enumerate(COLORS.values()):
-        points = units[units["recovered"] == recovered]
-        retrained = f", retrained for {params.sweep.unit_steps} steps (mean and deviation of {report['seeds']} seeds)"
-        label = f"units of smallest norm removed{retrained if recovered else ''}"
-        speedups = points.groupby("share")["speedup"].first()
-        _band(axes, speedups, points, color, label)
-        if recovered:
-            accuracies = points.groupby("share")["accuracy"].mean()
-            for share, speedup, accuracy in zip(speedups.index, speedups, accuracies, strict=True):
-                axes.annotate(f"{share:g} %", (speedup, accuracy), (-3, -12 if accuracy > 20 else 6), textcoords="offset points",
-                              ha="right", fontsize=8, color=color)
     batch, speedup = largest_batch(metrics["benchmark"])
-    _present(axes, speedup, params, metrics, f", timed apart in batches of {batch}")
+    star = Label(f"{params.prior.kind}, this run,\ntimed in batches of {batch:,}", speedup, metrics["prune"]["accuracy_finetuned"],
+                 style.PRIORS[params.prior.kind].color)
     highest = max(units["speedup"].max(), speedup)
     ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300) if tick <= 1.5 * highest]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick}x" for tick in ticks])
     axes.set_xticks([], minor=True)
-    axes.set(xlabel=f"speed-up of the test set over the dense network, measured ({metrics['sweep']['timing_threads']} thread, median of "
-                    f"{params.sweep.timing_repeats} interleaved passes)", xlim=(0.8, 1.6 * highest))
-    stretch_accuracy(axes, units["accuracy"])
-    _finish(figure, params, legend_columns=1)
+    axes.set(xlabel=f"times as fast on the test set as the dense network ({timing_threads(report)} thread, median of "
+                    f"{params.sweep.timing_repeats} passes in turn)", xlim=(0.85 * min(1, units["speedup"].min()), 1.15 * highest))
+    _heights(axes, report, pd.Series([star.y]))
+    labels = [_plateau(axes, report, params), star]
+    for recovered, phase in enumerate(PHASES):
+        name = f"units of smallest norm\nremoved, {phase}" + (f" ({params.sweep.unit_steps} steps)" if recovered else "")
+        labels.append(_curve(axes, units.set_index("share")["speedup"], units, recovered, name))
+    means = units[units["recovered"] == 1].groupby("share")[["speedup", "accuracy"]].mean()
+    shares = [Label(f"{share:g} %", times, accuracy, style.MAGNITUDE.color) for share, times, accuracy in zip(
+        means.index.tolist(), means["speedup"].tolist(), means["accuracy"].tolist(), strict=True) if accuracy > axes.get_ylim()[0]]
+    _star(axes, star)
+    axes.set_title(f"Beside the points: the share of units removed; bands: deviation of {report['seeds']} seeds")
+    style.label_ends(axes, labels)
+    style.label_points(axes, shares)
     return figure
 
 
 def check_plateaus(path: Path, sweep: Metrics) -> None:
     """Raises FileError where the figures of the sweep, in `path`, lack where a plateau ends."""
-    for method in REMOVED:
-        for phase in COLORS:
+    for method in LEFT:
+        for phase in ("pruned", "recovered"):
             try:
                 end = sweep[method][phase]["plateau_percent"]
             except (KeyError, TypeError):
@@ -103,88 +104,84 @@ def check_speedups(path: Path, benchmark: Metrics) -> None:
         reports.number(path, benchmark, f"speedup.{key}.median", above=0)
 
 
+def timing_threads(report: Metrics) -> int:
+    """report: of the sweep; one and the same as its other threads in those that were kept first"""
+    return int(report["timing_threads"] if "timing_threads" in report else report["threads"])
+
+
 def largest_batch(benchmark: Metrics) -> tuple[int, float]:
     """Its size, and how many times as fast the compact network takes it.  benchmark: as the stage of that name writes it"""
     return max((int(key.removeprefix("batch_")), ratio["median"]) for key, ratio in benchmark["speedup"].items())
 
 
-def _band(axes: Axes, x: pd.Series, points: pd.DataFrame, color: str, label: str) -> None:
-    """The mean over the seeds, and one standard deviation to either side.  x: by share"""
-    grouped = points.groupby("share")["accuracy"]
-    mean, deviation = grouped.mean(), grouped.std().fillna(0)
-    axes.plot(x, mean, "o-" if points["recovered"].all() else "o--", markersize=4.5, color=color, label=label,
-              markerfacecolor=color if points["recovered"].all() else "white")
-    axes.fill_between(x, mean - deviation, mean + deviation, color=color, alpha=0.25, linewidth=0)
-
-
-def _plateau(axes: Axes, report: Metrics, params: Params) -> None:
+def _heights(axes: Axes, report: Metrics, points: pd.Series) -> None:
     dense = report["dense"]["accuracy"]
-    axes.axhspan(dense - params.sweep.max_accuracy_drop, dense, color="0.9", zorder=0)
-    axes.axhline(dense, color="0.35", linewidth=1, label=f"dense, {dense:.2f} %; grey: {params.sweep.max_accuracy_drop:g} points below")
+    seen = pd.concat([points, pd.Series([0, dense, 100 - (100 - dense) / ROOM])])
+    style.accuracy_axis(axes, seen, min(style.in_sight(seen), points.min() - 1))
 
 
-def _bayesian_points(axes: Axes, method: str, params: Params, metrics: Metrics) -> None:
+def _curve(axes: Axes, x: pd.Series, rows: pd.DataFrame, recovered: int, name: str) -> Label:
+    """Of the seeds with or without retraining.  x: by share, of `rows` or of those of them  -> its name at the last point in sight"""
+    chosen = rows[rows["recovered"] == recovered].set_index("share")
+    color = style.MAGNITUDE.color
+    drawn = style.mean_band(axes, x.groupby("share").first(), chosen["accuracy"], "share", color, linestyle="-" if recovered else "--",
+                            marker="o", markerfacecolor=color if recovered else "white")
+    seen = drawn[drawn["mean"] >= axes.get_ylim()[0]]
+    last = seen.iloc[0 if axes.xaxis_inverted() else -1] if len(seen) else drawn.iloc[0]
+    return Label(name, float(last["x"]), max(float(last["mean"]), axes.get_ylim()[0]), color)
+
+
+def _plateau(axes: Axes, report: Metrics, params: Params) -> Label:
+    dense = report["dense"]["accuracy"]
+    axes.axhspan(dense - params.sweep.max_accuracy_drop, dense, color=style.PALE, zorder=0)
+    return style.across(axes, dense, f"dense, {dense:.2f} %")
+
+
+def _present(params: Params, metrics: Metrics, method: str) -> Label:
     pruned = metrics["prune"]
-    removed = pruned["hidden_removed_percent"] if method == "units" else 100 - 100 / pruned["compression_nonzeros"]
-    _present(axes, removed, params, metrics)
-    for number, (name, group) in enumerate(_results(params.recipe_name)):
-        total = group["weights_total" if method == "weights" else "hidden_total"]
-        removed = 100 * (1 - group[REMOVED[method]] / total)
-        axes.errorbar(removed.mean(), group["accuracy"].mean(), xerr=removed.std() if len(group) > 1 else None,
-                      yerr=group["accuracy"].std() if len(group) > 1 else None, fmt=POINT_MARKERS[number % len(POINT_MARKERS)],
-                      color=POINT_COLORS[number % len(POINT_COLORS)], markersize=7, markeredgecolor="white", capsize=2, zorder=4,
-                      label=f"{name}, {len(group)} seed{'s' if len(group) > 1 else ''}")
+    left = 100 - pruned["hidden_removed_percent"] if method == "units" else 100 / pruned["compression_nonzeros"]
+    return Label(f"{params.prior.kind}, this run", left, pruned["accuracy_finetuned"], style.PRIORS[params.prior.kind].color)
 
 
-def _present(axes: Axes, x: float, params: Params, metrics: Metrics, more: str = "") -> None:
-    """The present run's network, as an open star, so that points under it show."""
-    axes.plot(x, metrics["prune"]["accuracy_finetuned"], marker="*", linestyle="", markersize=15, color="black", markerfacecolor="none",
-              zorder=5, label=f"Bayesian ({params.prior.kind}), fine-tuned: the present run{more}")
+def _star(axes: Axes, point: Label) -> None:
+    """The present run's network: open and beneath the others, so that none is hidden."""
+    axes.plot(point.x, point.y, marker="*", markersize=15, color=point.color, markerfacecolor="none", zorder=2.5)
 
 
-def _results(recipe: str, path: Path = RESULTS) -> list[tuple[str, pd.DataFrame]]:
+def _point(axes: Axes, name: str, group: pd.DataFrame, method: str) -> None:
+    left, accuracy, look = _left(group, method), group["accuracy"], style.METHODS[name.split(" ")[0]]
+    several = len(group) > 1
+    axes.errorbar(left.mean(), accuracy.mean(), xerr=left.std() if several else None, yerr=accuracy.std() if several else None,
+                  fmt=look.marker, color=look.color, markersize=6, markeredgecolor="white", zorder=4)
+
+
+def _left(group: pd.DataFrame, method: str) -> pd.Series:
+    count, total = LEFT[method]
+    return 100 * group[count] / group[total]
+
+
+def _results(groups: Sequence[tuple[str, pd.DataFrame]], method: str) -> list[Label]:
+    return [Label(f"{name}, n = {len(group)}", float(_left(group, method).mean()),
+                  float(group["accuracy"].mean()), style.METHODS[name.split(" ")[0]].color) for name, group in groups]
+
+
+def _groups(recipe: str, path: Path) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
         return []
-    table = reports.table(path, "accuracy", "recipe method overrides", f"{' '.join(REMOVED.values())} weights_total hidden_total")
+    table = reports.table(path, "accuracy", "recipe method overrides", f"{' '.join(' '.join(pair) for pair in LEFT.values())}")
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
     groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
-    return [(" ".join([str(method), *(part for part in str(overrides).split() if part != f"prior.kind={method}")]), group)
-            for (method, overrides), group in groups]
+    return [(_named(str(method), str(overrides)), group) for (method, overrides), group in groups]
 
 
-def _stretch_removed(axes: Axes) -> None:
-    axes.set_xscale("function", functions=(lambda x: -np.log2(1 - np.clip(x, -50, 99.99) / 100), lambda y: 100 * (1 - 2.0**-y)))
-    ends = [end for line in axes.get_lines() for end in np.atleast_1d(line.get_xdata()) if end > 1]  # not those of the line across
-    right = 100 - 0.8 * (100 - max(ends, default=50))
-    ticks = [tick for tick in (0, 25, 50, 70, 80, 90, 95, 97, 98, 99, 99.5) if tick <= right]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xlim(-4, right)
-
-
-def stretch_accuracy(axes: Axes, accuracies: pd.Series, bottom: float = 0) -> None:
-    """Halving the errors is the same distance everywhere.  accuracies: all that are to be seen, in percent"""
-    def stretched(accuracy: float) -> float:
-        return -np.log2(100 - np.clip(accuracy, -50, 99.99))
-    axes.set_yscale("function", functions=(stretched, lambda y: 100 - 2.0**-y))
-    top = 100 - 0.85 * (100 - min(99.9, accuracies.max()))
-    ticks: list[float] = []
-    for tick in (tick for tick in ACCURACIES if bottom <= tick <= top):
-        if not ticks or stretched(tick) - stretched(ticks[-1]) > 0.055 * (stretched(top) - stretched(bottom)):  # else their labels touch
-            ticks.append(tick)
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set(ylim=(bottom, top), ylabel="test accuracy (%)")
+def _named(method: str, overrides: str) -> str:
+    """Short, as `ard beta=3`; of a control, as `scratch like ard beta=3`."""
+    changes = [part.removeprefix("prior.") for part in overrides.split() if part != f"prior.kind={method}"]
+    control = method not in style.PRIORS and changes
+    short = [change.removeprefix("kind=").removeprefix("target.").replace("kl_weight=", "KL by ") for change in changes]
+    return " ".join([method, *(["like"] if control else []), *short])
 
 
 def _share(percent: float | None) -> str:
-    return "nowhere" if percent is None else f"{percent:g} %"
-
-
-def _finish(figure: Figure, params: Params, legend_columns: int = 2) -> None:
-    for axes in figure.axes:
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=9)
-    figure.suptitle(params.recipe_name, x=0.01, ha="left", fontweight="bold")
-
+    return "nowhere" if percent is None else f"up to {percent:g} %"

@@ -15,6 +15,7 @@ from sparsify.task import Task
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
+from stages.snapshots import Snapshots
 
 
 def train_bayesian(params: Params) -> None:
@@ -38,21 +39,24 @@ def train_bayesian(params: Params) -> None:
     alarm = Alarm(dataset.validation.labels, max(0 if target else warmup, train.epochs / 4),
                   f"{f'raise prior.target.{target}' if target else 'lower prior.beta or raise bayesian.kl_warmup_epochs'}, "
                   "or lower bayesian.train.lr")
+    snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
     epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
 
     def evaluate() -> dict[str, float]:
         accuracy = task.score(model)
+        snapshots.after_epoch()
         if distributed.first():
             for line in alarm.lines(model, next(epochs), accuracy):
                 tqdm.write(line, file=sys.stderr)
         return {"validation_accuracy": accuracy}
 
     curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
-                          f"bayesian ({params.prior.kind})", state)
+                          f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots})
     if not distributed.first():
         return
 
     twins.save(runtime.BAYESIAN, model, architecture, params.prior, inputs)
+    snapshots.write(runtime.SNAPSHOTS)
     artifacts.write_csv(runtime.PLOTS / "bayesian_curve.csv", curve)
     artifacts.write_json(runtime.METRICS / "bayesian.json", {"bayesian": {
         "prior": params.prior.kind,

@@ -1,8 +1,9 @@
 """The training of a Bayesian twin: the negative ELBO, priors that are fitted beside it, and the pressure towards a target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import nn
 
@@ -29,11 +30,11 @@ class VariationalSettings(Settings):
 
 def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, data_loss: LossFunction, prior: PriorSettings,
                   settings: VariationalSettings, evaluate: Callable[[], dict[str, float]], label: str,
-                  state: Path | None = None) -> list[dict[str, float]]:
+                  state: Path | None = None, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
     """Trains `twin` in place with `data_loss`, which asks it, and the KL; returns the curve of `fit`, with beta where there is a target.
 
-    structure: of the plain network. prior: what the twin was made with. A target falls during the training, which is all the warm-up
-    that the KL needs."""
+    structure: of the plain network. prior: what the twin was made with. also: what else the state has to keep, by name. A target falls
+    during the training, which is all the warm-up that the KL needs."""
     pressure = None
     for by, target in prior.target.given().items():
         pressure = Pressure(ExpectedSize(twin, structure, by), target, settings.train.epochs * train.steps(settings.train.batch_size))
@@ -47,4 +48,4 @@ def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, 
 
     return fit(twin, train, loss, settings.train, lambda: {**evaluate(), **(pressure.report() if pressure else {})}, label, after_step,
                lr_factors=dict.fromkeys(noise_parameters(twin), settings.noise_lr_factor),
-               state=state, also={"pressure": pressure} if pressure else {})
+               state=state, also={**also, **({"pressure": pressure} if pressure else {})})

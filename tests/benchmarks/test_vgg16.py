@@ -1,6 +1,7 @@
 """VGG-16's tables: every figure against one that was worked out by hand."""
 
 import pandas as pd
+from legible import legible, named
 
 from benchmarks import collect, vgg16
 from benchmarks.vgg16 import FULL, PUBLISHED, RECIPE
@@ -57,8 +58,10 @@ def test_a_width_is_told_by_the_means_over_its_seeds():
 
 
 def test_the_picture_has_every_width_in_each_of_its_curves():
-    figure = vgg16.picture(vgg16.by_width(rows({"accuracy": 90}, {"overrides": "model.width=0.5", "accuracy": 91})))
+    figure = legible(vgg16.picture(vgg16.by_width(rows(
+        {"accuracy": 90, "accuracy_dense": 93}, {"overrides": "model.width=0.5", "accuracy": 91, "accuracy_dense": 92}))))
     curves = {line.get_label(): line.get_xydata().tolist() for axes in figure.axes for line in axes.get_lines()}
-    assert curves["compact"] == [[0.5, 91], [1, 90]]
-    assert curves["weights"] == [[0.5, 90], [1, 90]]  # non-zeros
-    assert curves["channels and units"] == [[0.5, 75], [1, 75]]
+    assert curves == {"dense": [[0.5, 92], [1, 93]], "compact": [[0.5, 91], [1, 90]], "weights": [[0.5, 90], [1, 90]],  # non-zeros
+                      "channels and\nunits": [[0.5, 75], [1, 75]]}
+    ends = {name: end[:2] for axes in figure.axes for name, end in named(axes).items()}
+    assert ends == {name: tuple(curve[-1]) for name, curve in curves.items()}

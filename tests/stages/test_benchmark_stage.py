@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from test_export_stage import workspace  # noqa: F401  a fixture
 from test_recipes import compose
 
 from sparsify import export as files
+from sparsify.measure import latency
 from stages import benchmark, engines, export, runtime
 
 QUICK = ("recipe=smoke", "model.name=lenet-300-100", "model.width=0.1")
@@ -109,3 +111,27 @@ def test_metrics_of_another_export_are_named(capfd):
     (runtime.METRICS / "export.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"metrics/export\.json does not hold the figures of export"):
         run()
+
+
+@pytest.mark.parametrize(("dense", "compact", "times"), [(0.006, 0.002, 3.0), (0.002, 0.006, 1 / 3)])
+def test_the_speed_up_is_the_time_of_the_dense_network_over_that_of_the_compact_one(dense, compact, times, monkeypatch):
+    """By a clock that each pass moves on by the seconds of its network."""
+    clock, made = [0.0], engines.made
+
+    def named(engine, network, *arguments, **more):
+        runs = made(engine, network, *arguments, **more)
+        runs.seconds = {"dense": dense, "compact": compact}[network]
+        return runs
+
+    def passed(self, _):
+        clock[0] += self.network.seconds
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(engines, "made", named)
+    monkeypatch.setattr(engines.Fed, "forward", passed)
+    report, rows = run("benchmark.engines=[eager]", "benchmark.threads=[1]", "benchmark.batch_sizes=[1,16]")
+    for batch in ("1", "16"):
+        medians = {row["network"]: float(row["median"]) for row in rows if row["batch"] == batch}
+        assert medians == {"dense": pytest.approx(1e3 * dense), "compact": pytest.approx(1e3 * compact)}
+        assert {name: report[name][f"latency_ms_batch_{batch}"]["median"] for name in medians} == pytest.approx(medians)
+        assert report["speedup"][f"batch_{batch}"]["median"] == pytest.approx(times)
+        assert report["recommended"][f"batch_{batch}"]["choice"].startswith("compact" if compact < dense else "dense")

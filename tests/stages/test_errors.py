@@ -14,7 +14,7 @@ from test_recipes import compose
 
 from sparsify import data
 from sparsify.data import Raw
-from stages import benchmark, download, export, plot, prune, runtime, sweep, train_baseline, train_bayesian, uncertainty
+from stages import benchmark, controls, download, export, plot, prune, runtime, sweep, train_baseline, train_bayesian, uncertainty
 
 REPO = Path(__file__).parents[2]
 PARAMS = Path("params.yaml")
@@ -212,7 +212,7 @@ def test_no_epochs_of_fine_tuning_leave_the_compact_network_as_it_was():
     runtime.main(prune.prune)
     metrics = json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
     assert metrics["accuracy_finetuned"] == metrics["accuracy_compact"]
-    for stage in (benchmark.benchmark, uncertainty.uncertainty, sweep.sweep, plot.plot):  # draws a curve without epochs
+    for stage in (controls.controls, benchmark.benchmark, uncertainty.uncertainty, sweep.sweep, plot.plot):  # draws a curve without epochs
         runtime.main(stage)
     assert Path("plots/training_curves.png").is_file()
 

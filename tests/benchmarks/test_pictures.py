@@ -1,0 +1,47 @@
+"""The pictures of the benchmarks show the rows under their own names."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from legible import legible, lines, named
+
+from benchmarks import removal, scaling, structure_pictures
+from stages import style
+
+RESULTS = Path("benchmarks/results").resolve()
+
+
+def kept(name):
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def test_scaling_has_a_line_a_prior_with_its_rows_and_its_exponent():
+    rows = kept("scaling")["rows"]
+    slopes, axes = scaling.exponents(rows), legible(scaling.picture(rows)).axes
+    panels = [(growing, column) for growing in ("weights", "batch") for column in ("ms_median", "peak_mib")]
+    for panel, (growing, column) in zip(axes, panels, strict=True):
+        for kind in scaling.KINDS:
+            chosen = [row for row in rows if (row["step"], row["growing"]) == (kind, growing)]
+            points = [[row[growing] for row in chosen], [row[column] for row in chosen]]
+            assert points in lines(panel, style.METHODS[kind].color)
+            assert named(panel)[f"{kind} {slopes[growing, kind, column]:.2f}"][:2] == (points[0][-1], points[1][-1])
+
+
+def test_removal_has_a_line_a_network_and_way_with_its_rows():
+    rows = kept("removal")["rows"]
+    axes, = legible(removal.plot(rows, removal.exponents(rows))).axes
+    for network, color in removal.COLORS.items():
+        for way, (line, _) in removal.LINES.items():
+            chosen = [row for row in rows if (row["network"], row["way"]) == (network, way)]
+            points = [[row["parameters"] for row in chosen], [row["removal ms"] for row in chosen]]
+            assert points in lines(axes, color, line)
+            assert next(end[:2] for name, end in named(axes).items() if name.startswith(f"{network}, {way}:")) == (
+                points[0][-1], points[1][-1])
+
+
+@pytest.mark.parametrize("draw", [structure_pictures.block, structure_pictures.flatten])
+def test_the_pictures_of_the_structure_can_be_read(draw):
+    torch.manual_seed(0)
+    legible(draw())
