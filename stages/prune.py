@@ -73,7 +73,8 @@ def prune(params: Params) -> None:
         return
 
     after = size(small, structure, example)
-    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
+    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params),
+               removal=report.as_data())
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))

@@ -22,7 +22,7 @@ from stages import params, pipeline, processes
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
 EXPORT = Path("models/export")
-METRICS, PLOTS = Path("metrics"), Path("plots")
+METRICS, PLOTS, REPORT = Path("metrics"), Path("plots"), Path("report.html")
 
 
 @processes.together

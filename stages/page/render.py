@@ -1,0 +1,30 @@
+"""Templates and what fills them. One file comes out: style, pictures and script inside, nothing from elsewhere."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+HERE = Path(__file__).parent
+
+
+def rendered(template: str, **content: Any) -> str:
+    """A template of this folder, filled. A name that it uses and that is not given is an error."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
+                                     keep_trailing_newline=True)
+    return environment.get_template(template).render(style=text("style.css"), **content).lstrip()
+
+
+def text(name: str) -> str:
+    return (HERE / name).read_text()
+
+
+def differences(params: Mapping[str, Any], recipe: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    """What `params` has otherwise than `recipe`, by dotted key."""
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from differences(value, recipe.get(key, {}), f"{section}{key}.")
+        elif value != recipe.get(key) and not (isinstance(value, float) and math.isclose(value, recipe.get(key) or 0)):
+            yield f"{section}{key}", value
