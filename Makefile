@@ -1,4 +1,4 @@
-# make repro   the pipeline, from nothing to the plots      make test   the tests      make lint   style and types
+# make repro   the pipeline, from nothing to report.html      make test   the tests      make lint   style and types
 # All make .venv first, once; again only when requirements.txt changes.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,6 +9,7 @@ setup: .venv/installed
 
 repro: setup
 	dvc repro
+	@echo "The page of this run: $(CURDIR)/report.html"
 
 test: setup
 	python -m pytest

@@ -3,6 +3,7 @@
 What the page is made of lies in stages/page/. A run without controls, benchmark, uncertainty or sweep has a page without them."""
 
 import hashlib
+import shlex
 from dataclasses import asdict
 from typing import Any
 
@@ -29,6 +30,7 @@ def page(params: Params, found: Facts) -> str:
     return render.rendered(
         "report.html.j2", params=plain, params_text=yaml.safe_dump(plain, sort_keys=False), sentence=facts.sentence(found),
         drawings=drawing.drawings(found), methods=list(found.methods.values()), batches=sorted(found.methods["dense"].latency_ms),
+        timed_on=found.metrics["benchmark"]["device"] if timed else None,
         threads=found.metrics["benchmark"]["threads"] if timed else 0, sweep="sweep" in found.tables,
         curves=charts.curves(found), left=charts.what_is_left(found), units=charts.units(found),
         latency=charts.latency(found) if timed else [], recommended=_recommended(found) if timed else "",
@@ -63,8 +65,9 @@ def _command(params: dict[str, Any]) -> str:
         recipe = compose.composed(f"recipe={name}")
     except InputError:  # a recipe of before
         recipe = params
-    changed = [f"-S {key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}" for key, value in render.differences(params, recipe)]
-    return " ".join(["dvc exp run", f"-S recipe={name}", *changed])
+    changed = [f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"
+               for key, value in render.differences(params, recipe)]
+    return shlex.join(["dvc", "exp", "run", *(word for pair in (f"recipe={name}", *changed) for word in ("-S", pair))])
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,8 @@ class Report:
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, as JSON: of every stream its name, its units before and after, and a note on what was kept, or ""; and the gap."""
-        streams = [{"name": name, "before": size, "after": self.after[name], "note": self._note(name)} for name, size in self.before.items()]
+        streams = [{"name": name, "before": size, "after": self.after[name], "note": self._note(name)}
+                   for name, size in self.before.items()]
         return {"streams": streams, "gap": self.gap}
 
     def __str__(self) -> str:

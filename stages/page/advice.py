@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stages.page.facts import Facts
+from stages.page.facts import Facts, rows
 
-COLLAPSED = 1 / 64  # of a layer's units, or fewer, are left, and its neighbours kept more than ten times that share
+COLLAPSED = 1 / 64  # of a layer's units, or fewer, are left, and another layer
+NEIGHBOURS = 10  # times that share at least
 WEAK = 10.0  # percent of the weights that went: less, and the prior did not bite
 RISING = 0.5  # points of validation accuracy in the last fifth of the recovery
 PAYS = 1.2  # times as fast, at least, or the removal is not worth its trouble on this machine
@@ -14,15 +15,15 @@ BETTER = 0.5  # points by which a control of the same size has to win to be the 
 
 
 def advice(facts: Facts, params: Mapping[str, Any]) -> list[str]:
-    return [found for rule in (_collapse, _weak, _rising, _slow, _lost, _control, _crowded) for found in rule(facts, params)]
+    return [found for rule in (_collapse, _weak, _rising, _slow, _lost, _control, _room) for found in rule(facts, params)]
 
 
 def _collapse(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
-    table = facts.tables["units"].query("layer != 'input'")
-    shares = table["kept"] / table["total"]
-    for row, share in zip(table.itertuples(), shares, strict=True):
-        if (share <= COLLAPSED or row.kept == 1) and shares.max() > 10 * share and row.total > 1:
-            yield (f"The layer {row.layer} collapsed to {row.kept} of {row.total} units: all that follows reads through them. "
+    shares = {row["layer"]: (row["kept"] / row["total"], row) for row in rows(facts.tables["units"]) if row["layer"] != "input"}
+    most = max((share for share, _ in shares.values()), default=0)
+    for layer, (share, row) in shares.items():
+        if (share <= COLLAPSED or row["kept"] == 1) and most > NEIGHBOURS * share and row["total"] > 1:
+            yield (f"The layer {layer} collapsed to {row['kept']} of {row['total']} units: all that follows reads through them. "
                    f"{_less(params)}, or lengthen bayesian.kl_warmup_epochs.")
 
 
@@ -45,8 +46,8 @@ def _rising(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
 def _slow(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
     if facts.speedup is not None and facts.speedup < PAYS:
         where = facts.metrics["benchmark"]["device"]
-        yield (f"The removal does not pay in time on this machine: {facts.speedup:.2f} times as fast at a batch of {facts.batch:,} on {where}. "
-               "A larger batch (benchmark.batch_sizes), another engine (benchmark.engines), or a prior that charges for work "
+        yield (f"The removal does not pay in time on this machine: {facts.speedup:.2f} times as fast at a batch of {facts.batch:,} "
+               f"on {where}. A larger batch (benchmark.batch_sizes), another engine (benchmark.engines), or a prior that charges for work "
                "(prior.kl_weight=macs) may show more; memory and file are smaller all the same.")
 
 
@@ -62,15 +63,14 @@ def _lost(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
 
 def _control(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
     small = facts.methods["finetuned"]
-    for name in ("magnitude", "scratch"):
-        other = facts.methods.get(name)
-        if other and other.accuracy - small.accuracy >= BETTER:
-            yield (f"The same size by {'magnitude' if name == 'magnitude' else 'training from scratch'} is {other.accuracy - small.accuracy:.1f} "
-                   "points better: try another prior.kind, or a longer Bayesian training, over several seeds before you believe it.")
+    for name, way in (("magnitude", "magnitude"), ("scratch", "training from scratch")):
+        better = facts.methods[name].accuracy - small.accuracy if name in facts.methods else 0.0
+        if better >= BETTER:
+            yield (f"The same size by {way} is {better:.1f} points better: try another prior.kind, or a longer Bayesian training, over "
+                   "several seeds before you believe it.")
 
 
-def _crowded(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
-    """Much more would have gone within the budget: the accuracy on validation did not fall at all."""
+def _room(facts: Facts, params: Mapping[str, Any]) -> Iterator[str]:
     small, dense = facts.methods["finetuned"], facts.methods["dense"]
     if None not in (small.validation_accuracy, dense.validation_accuracy) and facts.points_lost <= 0 \
             and small.validation_accuracy >= dense.validation_accuracy and small.weights > dense.weights / 100:  # type: ignore[operator]

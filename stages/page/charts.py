@@ -2,27 +2,28 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from stages.page.facts import Facts, Method
+from stages.page.facts import Facts, Method, rows
 
 # Okabe and Ito's colours, which people who confuse red and green tell apart; dense has the text's.
 INK = "#010203"  # becomes currentColor
 COLORS = {"dense": INK, "bayesian": "#0072B2", "compact": "#E69F00", "finetuned": "#D55E00", "magnitude": "#009E73", "scratch": "#CC79A7",
           "weights": "#56B4E9", "units": "#009E73", "scan": "#0072B2"}
 MARKERS = {"dense": "s", "bayesian": "o", "compact": "v", "finetuned": "*", "magnitude": "D", "scratch": "P"}
-STYLE = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": INK, "axes.labelcolor": INK,
+STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": INK, "axes.labelcolor": INK,
          "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": INK, "grid.alpha": 0.15, "lines.linewidth": 1.6, "axes.titlesize": 10, "axes.titlelocation": "left",
          "savefig.transparent": True, "figure.constrained_layout.use": True}
 PHASES = {"baseline": ("dense", "dense"), "bayesian": ("Bayesian", "bayesian"), "finetune": ("fine-tuning", "finetuned")}
+_styled = matplotlib.rc_context(STYLE)
 WIDTH = 4.6  # inches: 331 points, which a telephone shows at their size
 
 
@@ -33,8 +34,9 @@ class Picture:
     words: str  # what it shows, for who does not see it
 
 
+@_styled
 def curves(facts: Facts) -> list[Picture]:
-    """Accuracy and losses over the epochs of the three trainings, one behind the other; beta and the expected size where there is a target."""
+    """Accuracy and losses over the epochs of the three trainings, end to end; beta and the expected size where a target set them."""
     accuracy, losses = _figure(2.7), _figure(2.7)
     start, ends = 0, {}
     for name, (label, key) in PHASES.items():
@@ -53,7 +55,8 @@ def curves(facts: Facts) -> list[Picture]:
              _picture("Losses while training", losses, "Terms of the training loss by epoch, on a logarithmic scale: "
                       "the negative log likelihood of each training, the KL of the Bayesian one, and distillation where it is used.")]
     bayesian = facts.tables["bayesian_curve"]
-    for column, title, label in (("beta", "Beta", "beta, the weight of the KL"), ("expected_size_percent", "Expected size", "of the whole (%)")):
+    for column, title, label in (("beta", "Beta", "beta, the weight of the KL"),
+                                 ("expected_size_percent", "Expected size", "of the whole (%)")):
         if column in bayesian:
             figure = _figure(2.3)
             _axes(figure).plot(bayesian["epoch"], bayesian[column], color=COLORS["bayesian"])
@@ -63,6 +66,7 @@ def curves(facts: Facts) -> list[Picture]:
     return found
 
 
+@_styled
 def what_is_left(facts: Facts) -> list[Picture]:
     """Accuracy against the weights that are left: on validation by threshold, and on test with every method."""
     scan, total = facts.tables["threshold_scan"], facts.methods["dense"].weights
@@ -74,13 +78,13 @@ def what_is_left(facts: Facts) -> list[Picture]:
         if key in facts.methods and facts.methods[key].validation_accuracy is not None:
             _point(axes, facts.methods[key], total, validation=True)
     _left_axis(axes, "validation accuracy (%)")
+    _from(axes, [each.validation_accuracy for each in facts.methods.values() if each.validation_accuracy is not None])
     found = [_picture("By threshold, on validation", figure,
                       "Validation accuracy against the share of weights left as the threshold falls, and the networks that were kept.")]
     figure = _figure(2.9)
     axes, methods = _axes(figure), facts.methods.values()
     for method in ("weights", "units") if "sweep" in facts.tables else ():
-        rows = facts.tables["sweep"].query("method == @method and recovered == 1")
-        by_share = rows.groupby("share")
+        by_share = facts.tables["sweep"].query("method == @method and recovered == 1").groupby("share")
         x = 100 * by_share["nonzeros_left"].mean() / total
         middle, low, high = (getattr(by_share["accuracy"], name)() for name in ("mean", "min", "max"))
         axes.plot(x, middle, "--" if method == "units" else "-.", color=COLORS[method], label=f"magnitude, single {method}"
@@ -89,13 +93,13 @@ def what_is_left(facts: Facts) -> list[Picture]:
     for each in methods:
         _point(axes, each, total)
     _left_axis(axes, "test accuracy (%)")
-    bottom = min(method.accuracy for method in methods)
-    axes.set_ylim(max(0, bottom - 12), min(100, max(method.accuracy for method in methods) + 2))
+    _from(axes, [method.accuracy for method in methods])
     found.append(_picture("Every method, on test", figure, "Test accuracy against the share of weights left. "
                           + _said({method.label: method.accuracy for method in methods}, "{:.1f} %")))
     return found
 
 
+@_styled
 def units(facts: Facts) -> Picture:
     table = facts.tables["units"]
     figure = _figure(0.7 + 0.26 * len(table))
@@ -107,37 +111,40 @@ def units(facts: Facts) -> Picture:
     axes.invert_yaxis()
     axes.set(xlabel="kept (%)", xlim=(0, 140), xticks=range(0, 101, 25))
     axes.grid(visible=False, axis="y")
-    said = "; ".join(f"{row.layer} {row.kept} of {row.total}" for row in table.itertuples())
-    return _picture("Units by layer", figure, f"Units kept in each layer: {said}.", legend=False)
+    said = "; ".join(f"{row['layer']} {row['kept']} of {row['total']}" for row in rows(table))
+    return _picture("What stayed of each", figure, f"Units kept in each layer: {said}.", legend=False)
 
 
+@_styled
 def latency(facts: Facts) -> list[Picture]:
     """Median and quartiles by engine, at the smallest and the largest batch."""
-    table = facts.tables["latency"]
-    found = []
-    for batch in sorted({int(table["batch"].min()), int(table["batch"].max())}):
-        rows = table[table["batch"] == batch]
-        names = list(dict.fromkeys(f"{row.engine}, {row.threads} thread{'s' * (row.threads != 1)}" for row in rows.itertuples()))
-        figure = _figure(0.9 + 0.3 * len(names))
+    timed = [{**row, "way": f"{row['engine']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"}
+             for row in rows(facts.tables["latency"])]
+    batches, found = [row["batch"] for row in timed], []
+    for batch in sorted({min(batches), max(batches)}):
+        shown = [row for row in timed if row["batch"] == batch]
+        ways = list(dict.fromkeys(row["way"] for row in shown))
+        figure = _figure(0.9 + 0.3 * len(ways))
         axes = _axes(figure)
         for network, key, shift in (("dense", "dense", -0.14), ("compact", "finetuned", 0.14)):
-            mine = rows[rows["network"] == network]
-            places = [names.index(f"{row.engine}, {row.threads} thread{'s' * (row.threads != 1)}") + shift for row in mine.itertuples()]
-            axes.errorbar(mine["median"], places, xerr=[mine["median"] - mine["q25"], mine["q75"] - mine["median"]],
+            mine = [row for row in shown if row["network"] == network]
+            spread = [[row["median"] - row["q25"] for row in mine], [row["q75"] - row["median"] for row in mine]]
+            axes.errorbar([row["median"] for row in mine], [ways.index(row["way"]) + shift for row in mine], xerr=spread,
                           fmt=MARKERS[key], color=COLORS[key], capsize=2, label=network)
-        axes.set(xscale="log", xlabel="milliseconds a batch; bars: quartiles", ylim=(len(names) - 0.5, -0.5))
-        axes.set_yticks(range(len(names)), names)
-        axes.xaxis.set_major_formatter("{x:g}")
-        medians = {f"{row.network}, {row.engine}, {row.threads} threads": row.median for row in rows.itertuples()}
+        axes.set(xscale="log", xlabel="milliseconds a batch; bars: quartiles", ylim=(len(ways) - 0.5, -0.5))
+        axes.set_yticks(range(len(ways)), ways)
+        _plain_numbers(axes)
+        medians = {f"{row['network']}, {row['way']}": row["median"] for row in shown}
         found.append(_picture(f"A batch of {batch:,}", figure, f"Milliseconds for a batch of {batch}: " + _said(medians, "{:.3g}")))
     return found
 
 
+@_styled
 def uncertainty(facts: Facts) -> list[Picture]:
     """The calibration error, and accuracy when the least confident answers are turned away."""
     names = {"dense": ("dense", "dense", "-"), "bayesian_mean": ("Bayesian, mean", "bayesian", "--"),
              "bayesian_samples": ("Bayesian, sampled", "bayesian", "-"), "compact": ("compact", "finetuned", "-")}
-    errors = {label: facts.metrics["uncertainty"][name].get("calibration_error") for name, (label, _, _) in names.items()}
+    errors: dict[str, Any] = {label: facts.metrics["uncertainty"][name].get("calibration_error") for name, (label, _, _) in names.items()}
     found = []
     if all(value is not None for value in errors.values()):
         figure = _figure(1.9)
@@ -153,22 +160,36 @@ def uncertainty(facts: Facts) -> list[Picture]:
     for name, (label, key, line) in names.items():
         _axes(figure).plot(table["rejected_percent"], table[name], line, color=COLORS[key], label=label)
     _axes(figure).set(xlabel="turned away, the least confident first (%)", ylabel="test accuracy on the rest (%)")
-    at = table.iloc[(table["rejected_percent"] - 10).abs().idxmin()]
-    found.append(_picture("Accuracy when it may decline", figure, "Test accuracy on the rest when the least confident tenth is turned away: "
-                          + _said({label: at[name] for name, (label, _, _) in names.items()}, "{:.1f} %")))
+    at = min(rows(table), key=lambda row: abs(row["rejected_percent"] - 10))
+    found.append(_picture("Accuracy when it may decline", figure, "Test accuracy on the rest when the least confident tenth is turned "
+                          "away: " + _said({label: at[name] for name, (label, _, _) in names.items()}, "{:.1f} %")))
     return found
 
 
 def _point(axes: Axes, method: Method, total: int, validation: bool = False) -> None:
-    value = method.validation_accuracy if validation else method.accuracy
+    value: Any = method.validation_accuracy if validation else method.accuracy
+    ours = method.key == "finetuned"
     axes.plot(100 * method.weights / total, value, MARKERS[method.key], color=COLORS[method.key], label=method.label, linestyle="none",
-              markersize=11 if MARKERS[method.key] == "*" else 6, alpha=0.9)
+              markersize=12 if ours else 7, markeredgewidth=1.5, fillstyle="full" if ours else "none", zorder=4 if ours else 3)
+
+
+def _from(axes: Axes, accuracies: Sequence[float]) -> None:
+    """The part of the axis where networks are that anyone would use."""
+    axes.set_ylim(max(0, min(accuracies) - 10), min(100.5, max(accuracies) + 1.5))
 
 
 def _left_axis(axes: Axes, label: str) -> None:
     axes.set(xscale="log", xlabel="weights left (%)", ylabel=label)
     axes.invert_xaxis()
+    _plain_numbers(axes)
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """1, 2, 5, 10 along a logarithmic axis, not powers."""
+    low, high = sorted(axes.get_xlim())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _said(values: Mapping[str, Any], form: str) -> str:
@@ -176,9 +197,8 @@ def _said(values: Mapping[str, Any], form: str) -> str:
 
 
 def _figure(height: float) -> Figure:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height))
-        figure.subplots()
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots()
     return figure
 
 
@@ -188,10 +208,10 @@ def _axes(figure: Figure) -> Axes:
 
 def _picture(title: str, figure: Figure, words: str, legend: bool = True) -> Picture:
     content = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
-        if legend:  # below the curves, never over them
-            handles, labels = _axes(figure).get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    if legend:  # below the curves, never over them
+        handles, labels = _axes(figure).get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    with matplotlib.rc_context({"svg.hashsalt": title}):  # names inside one picture are no other's
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return Picture(title, _inline(content.getvalue(), words), words)
 
@@ -200,7 +220,7 @@ def _inline(svg: str, words: str) -> str:
     """What stands in a page: without the head of a file, its names, and a style that would be the whole page's."""
     svg = svg[svg.index("<svg"):]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace("<defs>\n </defs>\n", "").replace(INK, "currentColor")
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg).replace(INK, "currentColor").replace("#0072b2", "var(--blue)")
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     width, height = (round(float(size)) for size in re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups())  # type: ignore[union-attr]
     box = re.search(r'viewBox="[^"]*"', svg)[0]  # type: ignore[index]

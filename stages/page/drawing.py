@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stages.page.facts import Facts
+from stages.page.facts import Facts, rows
 
 HEIGHT, TALLEST = 230.0, 150.0  # of the drawing and of the widest layer, in its units
 INPUT_SHOWN = 4  # times as wide as the widest hidden layer at most: those of photographs would flatten the rest
@@ -34,8 +34,8 @@ class Drawing:
 
 def drawings(facts: Facts) -> list[Drawing]:
     """Dense and compact, to one scale."""
-    table, classes = facts.tables["units"], len((facts.network["data"] or {}).get("classes", ()))
-    layers = [(str(row.layer), int(row.total), int(row.kept)) for row in table.itertuples()]
+    classes = len((facts.network["data"] or {}).get("classes", ()))
+    layers = [(row["layer"], row["total"], row["kept"]) for row in rows(facts.tables["units"])]
     widest = max((total for name, total, _ in layers if name != "input"), default=1)
     layers = [layer for layer in layers if layer[0] != "input" or layer[2] < layer[1] or layer[1] <= INPUT_SHOWN * widest]
     layers += [("output", classes, classes)] if classes else []

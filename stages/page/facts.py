@@ -65,6 +65,10 @@ class Facts:
         return 100 * (1 - after / before) if before else 0.0
 
 
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
 def read() -> Facts:
     """Of the run in this folder. What was not run, or is of another run, is left out with a line. Raises FileError."""
     metrics = {name: _metrics(name) for name in NEEDED}
@@ -81,8 +85,9 @@ def read() -> Facts:
 def methods(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
     """By name, in the order of the page."""
     baseline, bayesian, prune = (metrics[name] for name in NEEDED)
-    calibration = {name: found.get("calibration_error") for name, found in metrics.get("uncertainty", {}).items() if isinstance(found, dict)}
-    before = {"units": prune["hidden_total"], "weights": prune["weights_total"], "macs": prune["macs_total"]}
+    trusted = metrics.get("uncertainty", {})
+    calibration = {name: found.get("calibration_error") for name, found in trusted.items() if isinstance(found, dict)}
+    before: dict[str, Any] = {"units": prune["hidden_total"], "weights": prune["weights_total"], "macs": prune["macs_total"]}
     found = [
         Method("dense", "dense", baseline["accuracy"], baseline["validation_accuracy"], baseline["nll"], calibration.get("dense"),
                **before, seconds=baseline["seconds"], **_timed(metrics, "dense")),
@@ -123,22 +128,18 @@ def sentence(facts: Facts) -> str:
     if facts.speedup:
         images = f"a batch of {facts.batch:,}" if facts.batch > 1 else "one example"
         said.append(f"{images} runs {facts.speedup:.1f} times as fast")
-    said.append(_change(facts.points_lost))
-    text = ", ".join(said)
-    others = [f"{of[name].label} {_change(dense.accuracy - of[name].accuracy, verb=True)}" for name in ("magnitude", "scratch") if name in of]
-    return text + ("; " + ", ".join(others) if others else "") + "."
+    said.append(f"{_points(facts.points_lost)} of accuracy {'lost' if facts.points_lost > 0 else 'gained'}")
+    ways = {"magnitude": "magnitude pruning to the same size", "scratch": "the same small network from scratch"}
+    others = [f"{way} {'loses' if lost > 0 else 'gains'} {_points(lost)}"
+              for name, way in ways.items() if name in of for lost in [dense.accuracy - of[name].accuracy]]
+    return "; ".join([", ".join(said), *others]) + "."
 
 
-def _change(lost: float, verb: bool = False) -> str:
-    points = f"{abs(lost):.1f} points"
-    if round(lost, 1) == 0:
-        return "loses none" if verb else "no accuracy lost"
-    if verb:
-        return f"{'loses' if lost > 0 else 'gains'} {points}"
-    return f"{points} of accuracy {'lost' if lost > 0 else 'gained'}"
+def _points(change: float) -> str:
+    return f"{abs(change):.1f} points"
 
 
-def _left(found: Mapping[str, Any]) -> dict[str, int]:
+def _left(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"units": found["hidden_left"], "weights": found["nonzeros_left"], "macs": found["macs_left"]}
 
 

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from sparsify.compress.cut import cut_of
+from torch import nn
 
 MOST_BYTES = 600_000  # of the numbers, before base64
 
@@ -24,35 +22,38 @@ def runnable(network: nn.Module, about: Mapping[str, Any] | None) -> dict[str, A
         return None
     layers, numbers = [], []
     for name, module in network.named_children():
-        for layer in _layers(module, cut_of(network).picks.get(name)) or [None]:
-            if layer is None:
-                return None
-            for tensor in layer.pop("tensors", ()):
-                numbers.append(tensor.detach().float().cpu().contiguous().reshape(-1))
+        found = _layers(module)
+        if found is None:
+            return None
+        for layer in found:
+            numbers += [tensor.detach().float().cpu().reshape(-1) for tensor in layer.pop("tensors", ())]
             layers.append({"name": name, **layer})
     content = torch.cat(numbers).numpy().astype("<f4").tobytes()
     return {"shape": shape, "mean": about["mean"][0], "std": about["std"][0], "classes": about["classes"], "layers": layers,
             "numbers": base64.b64encode(content).decode()}
 
 
-def _layers(module: nn.Module, picks: Tensor | None) -> list[dict[str, Any]] | None:
-    """The layers of the page that do what `module` does in evaluation; none for one that does nothing."""
+def _layers(module: nn.Module) -> list[dict[str, Any]] | None:
+    """The layers of the page that do what `module` does in evaluation, or None where there are none such."""
     if isinstance(module, nn.Flatten | nn.Dropout | nn.Identity):
-        return [{"kind": "nothing"}]  # tensors lie flat there
+        return []  # tensors lie flat there
     if isinstance(module, nn.ReLU):
         return [{"kind": "relu"}]
     if isinstance(module, nn.Linear):
-        pick = [{"kind": "pick", "rows": picks.tolist()}] if picks is not None else []
-        bias = module.bias if module.bias is not None else torch.zeros(module.out_features)
-        return [*pick, {"kind": "linear", "units": module.out_features, "tensors": (module.weight, bias)}]
+        rows = getattr(module, "index", None)  # of one that reads some of its features
+        return [*([] if rows is None else [{"kind": "pick", "rows": rows.tolist()}]),
+                {"kind": "linear", "units": module.out_features, "tensors": (module.weight, _bias(module, module.out_features))}]
     if isinstance(module, nn.MaxPool2d) and module.padding == 0 and module.dilation == 1 and not module.ceil_mode:
         return [{"kind": "pool", "size": _one(module.kernel_size), "step": _one(module.stride)}] if _square(module) else None
     if isinstance(module, nn.Conv2d) and module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros" \
             and isinstance(module.padding, tuple) and _square(module):
-        bias = module.bias if module.bias is not None else torch.zeros(module.out_channels)
         return [{"kind": "conv", "units": module.out_channels, "size": _one(module.kernel_size), "step": _one(module.stride),
-                 "padding": _one(module.padding), "tensors": (module.weight, bias)}]
+                 "padding": _one(module.padding), "tensors": (module.weight, _bias(module, module.out_channels))}]
     return None
+
+
+def _bias(module: nn.Linear | nn.Conv2d, units: int) -> torch.Tensor:
+    return torch.zeros(units) if module.bias is None else module.bias
 
 
 def _square(module: nn.Conv2d | nn.MaxPool2d) -> bool:

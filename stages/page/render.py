@@ -1,6 +1,5 @@
 """Templates and what fills them. One file comes out: style, pictures and script inside, nothing from elsewhere."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,5 +25,5 @@ def differences(params: Mapping[str, Any], recipe: Mapping[str, Any], section: s
     for key, value in params.items():
         if isinstance(value, Mapping):
             yield from differences(value, recipe.get(key, {}), f"{section}{key}.")
-        elif value != recipe.get(key) and not (isinstance(value, float) and math.isclose(value, recipe.get(key) or 0)):
+        elif value != recipe.get(key):
             yield f"{section}{key}", value

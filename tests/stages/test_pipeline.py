@@ -19,7 +19,8 @@ from sparsify import data
 from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot",
+          "report"]
 
 
 class Clone(NamedTuple):
@@ -111,7 +112,8 @@ def test_every_artifact_is_there_and_locked(clone, mixed):
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
     assert {"data/dataset", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/uncertainty.json",
             "plots/rejection.csv", "plots/rejection.png", "metrics/sweep.json", "plots/sweep.csv", "plots/sweep_mean.csv",
-            "models/export", "plots/latency.csv", "plots/latency.png", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
+            "models/export", "plots/latency.csv", "plots/latency.png", "plots/sweep.png", "plots/sweep_speedup.png",
+            "report.html"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 

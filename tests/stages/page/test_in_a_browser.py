@@ -1,0 +1,97 @@
+"""The page in a real Chromium, by playwright: pip install playwright, and Debian's package chromium."""
+
+import shutil
+
+import pytest
+import torch
+
+from stages import report
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright) and Chromium")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    with playwright.sync_playwright() as started:
+        one = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def show(browser, found, settings, tmp_path):
+    """show(width=...) -> the page; at the end of the test it has said nothing, failed nowhere and asked for nothing"""
+    file = tmp_path / "report.html"
+    file.write_text(report.page(settings, found))
+    faults, pages = [], []
+
+    def make(**how):
+        width = how.pop("width", 1200)
+        pages.append(browser.new_page(viewport={"width": width, "height": 800}, **how))
+        pages[-1].on("console", lambda message: faults.append(message.text))
+        pages[-1].on("pageerror", lambda error: faults.append(str(error)))
+        pages[-1].on("request", lambda request: faults.append(request.url) if request.url != file.as_uri() else None)
+        pages[-1].goto(file.as_uri())
+        return pages[-1]
+    yield make
+    for page in pages:
+        page.close()
+    assert faults == []
+
+
+def answers(page):
+    return page.evaluate("[...document.querySelectorAll('#answers meter')].map((bar) => bar.value)")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_nothing_scrolls_sideways_and_every_picture_is_seen(show, width, scheme):
+    page = show(width=width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = page.evaluate("[...document.querySelectorAll('svg, canvas')].map((one) => one.getBoundingClientRect().toJSON())")
+    assert all(box["width"] > 200 and box["height"] > 60 and box["right"] <= width for box in boxes)
+    paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]
+
+
+def test_a_stroke_of_the_mouse_is_answered(show):
+    page = show()
+    assert answers(page) == [0] * 10
+    page.locator("#paper").scroll_into_view_if_needed()
+    box = page.locator("#paper").bounding_box()
+    page.mouse.move(box["x"] + 90, box["y"] + 70)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 190, box["y"] + 70, steps=5)
+    page.mouse.move(box["x"] + 120, box["y"] + 220, steps=5)
+    page.mouse.up()
+    drawn = answers(page)
+    assert sum(drawn) == pytest.approx(1, abs=1e-3)
+    best = drawn.index(max(drawn))
+    assert page.inner_text("#verdict").startswith(f"{best}, ")
+    opacities = page.evaluate("[...document.querySelectorAll('[data-layer=fc1]')].map((cell) => +cell.style.opacity)")
+    assert len(opacities) == 22 and max(opacities) == 1
+    page.mouse.move(box["x"] + 20, box["y"] + 20)  # the pen is up
+    assert answers(page) == drawn
+    page.click("#clear")
+    assert answers(page) == [0] * 10
+
+
+def test_a_finger_draws_and_a_button_does(show):
+    page = show(width=390, has_touch=True)
+    page.locator("#paper").tap(position={"x": 100, "y": 100})
+    assert sum(answers(page)) == pytest.approx(1, abs=1e-3)
+    page.click("#seven")
+    assert sum(answers(page)) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_pages_network_gives_the_same_answers_in_the_browser_as_in_torch(show, network):
+    page, images = show(), torch.rand(20, 784, generator=torch.Generator().manual_seed(0))
+    found = page.evaluate("""(images) => {
+        const content = JSON.parse(document.getElementById("network").textContent);
+        return images.map((image) => forward(content, decoded(content.numbers), image).logits); }""", images.tolist())
+    with torch.no_grad():
+        expected = network[0](((images - 0.13) / 0.31).reshape(20, 1, 28, 28))
+    torch.testing.assert_close(torch.tensor(found), expected, atol=1e-4, rtol=1e-4)
