@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,9 @@ class Method:
 @dataclass(frozen=True)
 class Facts:
     metrics: Mapping[str, Mapping[str, Any]]  # by stage
-    tables: Mapping[str, pd.DataFrame]
-    network: Mapping[str, Any]  # the header of the compact network's file
     methods: Mapping[str, Method]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)  # the header of the compact network's file
 
     @property
     def batch(self) -> int:
@@ -71,15 +71,21 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def read() -> Facts:
     """Of the run in this folder. What was not run, or is of another run, is left out with a line. Raises FileError."""
+    found = figures()
+    tables = {table: _table(table) for table, source in TABLES.items() if source in found.metrics}
+    return replace(found, tables=tables, network=store.header(runtime.COMPACT))
+
+
+def figures(optional: Iterable[str] = OPTIONAL) -> Facts:
+    """As `read`, without curves and network. optional: the stages to take, of those that were run"""
     metrics = {name: _metrics(name) for name in NEEDED}
-    for name in OPTIONAL:
+    for name in optional:
         if (runtime.METRICS / f"{name}.json").is_file():
             metrics[name] = _metrics(name)
     for name, why in list(_foreign(metrics)):
         print(f"left out: {runtime.METRICS}/{name}.json is of another run ({why})", file=sys.stderr)
         del metrics[name]
-    tables = {table: _table(table) for table, source in TABLES.items() if source in metrics}
-    return Facts(metrics, tables, store.header(runtime.COMPACT), methods(metrics))
+    return Facts(metrics, methods(metrics))
 
 
 def methods(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
