@@ -23,7 +23,7 @@ STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 
          "grid.color": INK, "grid.alpha": 0.15, "lines.linewidth": 1.6, "axes.titlesize": 10, "axes.titlelocation": "left",
          "savefig.transparent": True, "figure.constrained_layout.use": True}
 PHASES = {"baseline": ("dense", "dense"), "bayesian": ("Bayesian", "bayesian"), "finetune": ("fine-tuning", "finetuned")}
-_styled = matplotlib.rc_context(STYLE)
+styled = matplotlib.rc_context(STYLE)
 WIDTH = 4.6  # inches: 331 points, which a telephone shows at their size
 
 
@@ -34,44 +34,44 @@ class Picture:
     words: str  # what it shows, for who does not see it
 
 
-@_styled
+@styled
 def curves(facts: Facts) -> list[Picture]:
     """Accuracy and losses over the epochs of the three trainings, end to end; beta and the expected size where a target set them."""
-    accuracy, losses = _figure(2.7), _figure(2.7)
+    accuracy, losses = blank(2.7), blank(2.7)
     start, ends = 0, {}
     for name, (label, key) in PHASES.items():
         curve = facts.tables[f"{name}_curve"]
         epochs, reached = start + curve["epoch"], curve["validation_accuracy"]
-        _axes(accuracy).plot(epochs, reached, color=COLORS[key], label=label)
+        axes_of(accuracy).plot(epochs, reached, color=COLORS[key], label=label)
         ends[label] = float(reached.iloc[-1])
         for term, line in (("nll", "-"), ("distillation", "--"), ("kl", ":")):
             if term in curve:
-                _axes(losses).plot(epochs, curve[term].clip(lower=1e-9), line, color=COLORS[key], label=f"{label}: {term}")
+                axes_of(losses).plot(epochs, curve[term].clip(lower=1e-9), line, color=COLORS[key], label=f"{label}: {term}")
         start += len(curve)
     low = min(float(facts.tables[f"{name}_curve"]["validation_accuracy"].quantile(0.1)) for name in PHASES)
-    _axes(accuracy).set(xlabel="epoch, all trainings", ylabel="validation accuracy (%)", ylim=(low - 1, None))
-    _axes(losses).set(xlabel="epoch, all trainings", ylabel="loss, training", yscale="log")
-    found = [_picture("Accuracy while training", accuracy, "Validation accuracy by epoch. " + _said(ends, "ends at {:.1f} %")),
-             _picture("Losses while training", losses, "Terms of the training loss by epoch, on a logarithmic scale: "
+    axes_of(accuracy).set(xlabel="epoch, all trainings", ylabel="validation accuracy (%)", ylim=(low - 1, None))
+    axes_of(losses).set(xlabel="epoch, all trainings", ylabel="loss, training", yscale="log")
+    found = [picture("Accuracy while training", accuracy, "Validation accuracy by epoch. " + _said(ends, "ends at {:.1f} %")),
+             picture("Losses while training", losses, "Terms of the training loss by epoch, on a logarithmic scale: "
                       "the negative log likelihood of each training, the KL of the Bayesian one, and distillation where it is used.")]
     bayesian = facts.tables["bayesian_curve"]
     for column, title, label in (("beta", "Beta", "beta, the weight of the KL"),
                                  ("expected_size_percent", "Expected size", "of the whole (%)")):
         if column in bayesian:
-            figure = _figure(2.3)
-            _axes(figure).plot(bayesian["epoch"], bayesian[column], color=COLORS["bayesian"])
-            _axes(figure).set(xlabel="epoch of the Bayesian training", ylabel=label, yscale="log")
+            figure = blank(2.3)
+            axes_of(figure).plot(bayesian["epoch"], bayesian[column], color=COLORS["bayesian"])
+            axes_of(figure).set(xlabel="epoch of the Bayesian training", ylabel=label, yscale="log")
             values = bayesian[column]
-            found.append(_picture(title, figure, f"{title} by epoch, from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}.", legend=False))
+            found.append(picture(title, figure, f"{title} by epoch, from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}.", legend=False))
     return found
 
 
-@_styled
+@styled
 def what_is_left(facts: Facts) -> list[Picture]:
     """Accuracy against the weights that are left: on validation by threshold, and on test with every method."""
     scan, total = facts.tables["threshold_scan"], facts.methods["dense"].weights
-    figure = _figure(2.9)
-    axes = _axes(figure)
+    figure = blank(2.9)
+    axes = axes_of(figure)
     left = (100 - scan["weights_removed_percent"]).clip(lower=100 / total)
     axes.plot(left, scan["validation_accuracy"], ".-", color=COLORS["scan"], label="Bayesian, cut by threshold")
     for key in ("dense", "finetuned", "magnitude", "scratch"):
@@ -79,10 +79,10 @@ def what_is_left(facts: Facts) -> list[Picture]:
             _point(axes, facts.methods[key], total, validation=True)
     _left_axis(axes, "validation accuracy (%)")
     _from(axes, [each.validation_accuracy for each in facts.methods.values() if each.validation_accuracy is not None])
-    found = [_picture("By threshold, on validation", figure,
+    found = [picture("By threshold, on validation", figure,
                       "Validation accuracy against the share of weights left as the threshold falls, and the networks that were kept.")]
-    figure = _figure(2.9)
-    axes, methods = _axes(figure), facts.methods.values()
+    figure = blank(2.9)
+    axes, methods = axes_of(figure), facts.methods.values()
     for method in ("weights", "units") if "sweep" in facts.tables else ():
         by_share = facts.tables["sweep"].query("method == @method and recovered == 1").groupby("share")
         x = 100 * by_share["nonzeros_left"].mean() / total
@@ -94,16 +94,16 @@ def what_is_left(facts: Facts) -> list[Picture]:
         _point(axes, each, total)
     _left_axis(axes, "test accuracy (%)")
     _from(axes, [method.accuracy for method in methods])
-    found.append(_picture("Every method, on test", figure, "Test accuracy against the share of weights left. "
+    found.append(picture("Every method, on test", figure, "Test accuracy against the share of weights left. "
                           + _said({method.label: method.accuracy for method in methods}, "{:.1f} %")))
     return found
 
 
-@_styled
+@styled
 def units(facts: Facts) -> Picture:
     table = facts.tables["units"]
-    figure = _figure(0.7 + 0.26 * len(table))
-    axes, share = _axes(figure), 100 * table["kept"] / table["total"]
+    figure = blank(0.7 + 0.26 * len(table))
+    axes, share = axes_of(figure), 100 * table["kept"] / table["total"]
     axes.barh(table["layer"], 100, 0.7, color=INK, alpha=0.12)
     axes.barh(table["layer"], share, 0.7, color=COLORS["finetuned"])
     for row, (kept, total) in enumerate(zip(table["kept"], table["total"], strict=True)):
@@ -112,10 +112,10 @@ def units(facts: Facts) -> Picture:
     axes.set(xlabel="kept (%)", xlim=(0, 140), xticks=range(0, 101, 25))
     axes.grid(visible=False, axis="y")
     said = "; ".join(f"{row['layer']} {row['kept']} of {row['total']}" for row in rows(table))
-    return _picture("What stayed of each", figure, f"Units kept in each layer: {said}.", legend=False)
+    return picture("What stayed of each", figure, f"Units kept in each layer: {said}.", legend=False)
 
 
-@_styled
+@styled
 def latency(facts: Facts) -> list[Picture]:
     """Median and quartiles by engine, at the smallest and the largest batch."""
     timed = [{**row, "way": f"{row['engine']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"}
@@ -124,8 +124,8 @@ def latency(facts: Facts) -> list[Picture]:
     for batch in sorted({min(batches), max(batches)}):
         shown = [row for row in timed if row["batch"] == batch]
         ways = list(dict.fromkeys(row["way"] for row in shown))
-        figure = _figure(0.9 + 0.3 * len(ways))
-        axes = _axes(figure)
+        figure = blank(0.9 + 0.3 * len(ways))
+        axes = axes_of(figure)
         for network, key, shift in (("dense", "dense", -0.14), ("compact", "finetuned", 0.14)):
             mine = [row for row in shown if row["network"] == network]
             spread = [[row["median"] - row["q25"] for row in mine], [row["q75"] - row["median"] for row in mine]]
@@ -133,13 +133,13 @@ def latency(facts: Facts) -> list[Picture]:
                           fmt=MARKERS[key], color=COLORS[key], capsize=2, label=network)
         axes.set(xscale="log", xlabel="milliseconds a batch; bars: quartiles", ylim=(len(ways) - 0.5, -0.5))
         axes.set_yticks(range(len(ways)), ways)
-        _plain_numbers(axes)
+        plain_numbers(axes)
         medians = {f"{row['network']}, {row['way']}": row["median"] for row in shown}
-        found.append(_picture(f"A batch of {batch:,}", figure, f"Milliseconds for a batch of {batch}: " + _said(medians, "{:.3g}")))
+        found.append(picture(f"A batch of {batch:,}", figure, f"Milliseconds for a batch of {batch}: " + _said(medians, "{:.3g}")))
     return found
 
 
-@_styled
+@styled
 def uncertainty(facts: Facts) -> list[Picture]:
     """The calibration error, and accuracy when the least confident answers are turned away."""
     names = {"dense": ("dense", "dense", "-"), "bayesian_mean": ("Bayesian, mean", "bayesian", "--"),
@@ -147,21 +147,21 @@ def uncertainty(facts: Facts) -> list[Picture]:
     errors: dict[str, Any] = {label: facts.metrics["uncertainty"][name].get("calibration_error") for name, (label, _, _) in names.items()}
     found = []
     if all(value is not None for value in errors.values()):
-        figure = _figure(1.9)
-        axes = _axes(figure)
+        figure = blank(1.9)
+        axes = axes_of(figure)
         axes.barh(list(errors), list(errors.values()), 0.65, color=[COLORS[key] for _, key, _ in names.values()])
         for row, value in enumerate(errors.values()):
             axes.text(value, row, f" {value:.1f}", va="center")
         axes.invert_yaxis()
         axes.set(xlabel="calibration error (points; less is better)", xlim=(0, 1.15 * max(errors.values())))
         axes.grid(visible=False, axis="y")
-        found.append(_picture("Confidence against truth", figure, "Calibration error: " + _said(errors, "{:.1f} points"), legend=False))
-    figure, table = _figure(2.7), facts.tables["rejection"]
+        found.append(picture("Confidence against truth", figure, "Calibration error: " + _said(errors, "{:.1f} points"), legend=False))
+    figure, table = blank(2.7), facts.tables["rejection"]
     for name, (label, key, line) in names.items():
-        _axes(figure).plot(table["rejected_percent"], table[name], line, color=COLORS[key], label=label)
-    _axes(figure).set(xlabel="turned away, the least confident first (%)", ylabel="test accuracy on the rest (%)")
+        axes_of(figure).plot(table["rejected_percent"], table[name], line, color=COLORS[key], label=label)
+    axes_of(figure).set(xlabel="turned away, the least confident first (%)", ylabel="test accuracy on the rest (%)")
     at = min(rows(table), key=lambda row: abs(row["rejected_percent"] - 10))
-    found.append(_picture("Accuracy when it may decline", figure, "Test accuracy on the rest when the least confident tenth is turned "
+    found.append(picture("Accuracy when it may decline", figure, "Test accuracy on the rest when the least confident tenth is turned "
                           "away: " + _said({label: at[name] for name, (label, _, _) in names.items()}, "{:.1f} %")))
     return found
 
@@ -181,10 +181,10 @@ def _from(axes: Axes, accuracies: Sequence[float]) -> None:
 def _left_axis(axes: Axes, label: str) -> None:
     axes.set(xscale="log", xlabel="weights left (%)", ylabel=label)
     axes.invert_xaxis()
-    _plain_numbers(axes)
+    plain_numbers(axes)
 
 
-def _plain_numbers(axes: Axes) -> None:
+def plain_numbers(axes: Axes) -> None:
     """1, 2, 5, 10 along a logarithmic axis, not powers."""
     low, high = sorted(axes.get_xlim())
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
@@ -196,20 +196,20 @@ def _said(values: Mapping[str, Any], form: str) -> str:
     return ", ".join(f"{name} {form.format(value)}" for name, value in values.items()) + "."
 
 
-def _figure(height: float) -> Figure:
-    figure = Figure(figsize=(WIDTH, height))
+def blank(height: float, width: float = WIDTH) -> Figure:
+    figure = Figure(figsize=(width, height))
     figure.subplots()
     return figure
 
 
-def _axes(figure: Figure) -> Axes:
+def axes_of(figure: Figure) -> Axes:
     return figure.axes[0]
 
 
-def _picture(title: str, figure: Figure, words: str, legend: bool = True) -> Picture:
+def picture(title: str, figure: Figure, words: str, legend: bool = True) -> Picture:
     content = io.StringIO()
     if legend:  # below the curves, never over them
-        handles, labels = _axes(figure).get_legend_handles_labels()
+        handles, labels = axes_of(figure).get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     with matplotlib.rc_context({"svg.hashsalt": title}):  # names inside one picture are no other's
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

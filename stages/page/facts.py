@@ -114,9 +114,9 @@ def headline(facts: Facts) -> dict[str, float]:
     of = facts.methods
     small = of["finetuned"]
     found = {"accuracy_dense": of["dense"].accuracy, "accuracy_bayesian": of["bayesian"].accuracy, "accuracy_cut": of["compact"].accuracy,
-             "accuracy": small.accuracy, "validation_accuracy": small.validation_accuracy, "points_lost": facts.points_lost,
+             "accuracy": small.accuracy, "validation_accuracy": small.validation_accuracy,
              **{f"accuracy_{name}": of[name].accuracy for name in ("magnitude", "scratch") if name in of},
-             "units_left": small.units, "units_removed_percent": facts.units_removed_percent,
+             "units_left": small.units, "weights_left": small.weights, "macs_left": small.macs,
              "times_fewer_weights": of["dense"].weights / max(1, small.weights), "times_fewer_macs": of["dense"].macs / max(1, small.macs),
              "speedup": facts.speedup, "latency_ms": small.latency_ms[facts.batch]["median"] if small.latency_ms else None,
              "calibration_error": small.calibration_error}
