@@ -53,7 +53,7 @@ def _running(found: Facts) -> dict[str, Any] | None:
 
 
 def _recommended(found: Facts) -> str:
-    said = [f"for a batch of {int(name.removeprefix('batch_')):,}: {best['choice']} ({best['latency_ms']:.3g} ms)"
+    said = [f"for a batch of {int(name.removeprefix('batch_')):,}: {best['choice']} ({render.short(best['latency_ms'])} ms)"
             for name, best in found.metrics["benchmark"]["recommended"].items()]
     return f"The fastest that keeps its accuracy on validation, {'; '.join(said)}."
 

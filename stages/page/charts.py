@@ -8,10 +8,12 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from stages.page.facts import Facts, Method, rows
+from stages.page.render import short
 
 # Okabe and Ito's colours, which people who confuse red and green tell apart; dense has the text's.
 INK = "#010203"  # becomes currentColor
@@ -51,6 +53,7 @@ def curves(facts: Facts) -> list[Picture]:
     low = min(float(facts.tables[f"{name}_curve"]["validation_accuracy"].quantile(0.1)) for name in PHASES)
     axes_of(accuracy).set(xlabel="epoch, all trainings", ylabel="validation accuracy (%)", ylim=(low - 1, None))
     axes_of(losses).set(xlabel="epoch, all trainings", ylabel="loss, training", yscale="log")
+    plain_numbers(axes_of(losses).yaxis)
     found = [picture("Accuracy while training", accuracy, "Validation accuracy by epoch. " + _said(ends, "ends at {:.1f} %")),
              picture("Losses while training", losses, "Terms of the training loss by epoch, on a logarithmic scale: "
                       "the negative log likelihood of each training, the KL of the Bayesian one, and distillation where it is used.")]
@@ -61,6 +64,7 @@ def curves(facts: Facts) -> list[Picture]:
             figure = blank(2.3)
             axes_of(figure).plot(bayesian["epoch"], bayesian[column], color=COLORS["bayesian"])
             axes_of(figure).set(xlabel="epoch of the Bayesian training", ylabel=label, yscale="log")
+            plain_numbers(axes_of(figure).yaxis)
             values = bayesian[column]
             found.append(picture(title, figure, f"{title} by epoch, from {values.iloc[0]:.3g} to {values.iloc[-1]:.3g}.", legend=False))
     return found
@@ -133,9 +137,9 @@ def latency(facts: Facts) -> list[Picture]:
                           fmt=MARKERS[key], color=COLORS[key], capsize=2, label=network)
         axes.set(xscale="log", xlabel="milliseconds a batch; bars: quartiles", ylim=(len(ways) - 0.5, -0.5))
         axes.set_yticks(range(len(ways)), ways)
-        plain_numbers(axes)
+        plain_numbers(axes.xaxis)
         medians = {f"{row['network']}, {row['way']}": row["median"] for row in shown}
-        found.append(picture(f"A batch of {batch:,}", figure, f"Milliseconds for a batch of {batch}: " + _said(medians, "{:.3g}")))
+        found.append(picture(f"A batch of {batch:,}", figure, f"Milliseconds for a batch of {batch}: " + _said(medians)))
     return found
 
 
@@ -181,19 +185,19 @@ def _from(axes: Axes, accuracies: Sequence[float]) -> None:
 def _left_axis(axes: Axes, label: str) -> None:
     axes.set(xscale="log", xlabel="weights left (%)", ylabel=label)
     axes.invert_xaxis()
-    plain_numbers(axes)
+    plain_numbers(axes.xaxis)
 
 
-def plain_numbers(axes: Axes) -> None:
+def plain_numbers(axis: Axis) -> None:
     """1, 2, 5, 10 along a logarithmic axis, not powers."""
-    low, high = sorted(axes.get_xlim())
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
-def _said(values: Mapping[str, Any], form: str) -> str:
-    return ", ".join(f"{name} {form.format(value)}" for name, value in values.items()) + "."
+def _said(values: Mapping[str, Any], form: str = "{}") -> str:
+    return ", ".join(f"{name} {form.format(short(value) if form == '{}' else value)}" for name, value in values.items()) + "."
 
 
 def blank(height: float, width: float = WIDTH) -> Figure:

@@ -38,7 +38,7 @@ def fronts(rows: Sequence[Mapping[str, Any]]) -> list[Picture]:
         axes.margins(0.08, 0.12)
         axes.set(xlabel=cost, ylabel="test accuracy (%)", **({"xscale": "log"} if logarithmic else {}))
         if logarithmic:
-            charts.plain_numbers(axes)
+            charts.plain_numbers(axes.xaxis)
         said = ", ".join(f"{row['experiment']} ({row[cost]:.4g}, {row['accuracy']:.2f} %)" for row in best)
         found.append(charts.picture(f"Against {cost}", figure, f"Test accuracy against {cost}. Beaten by no other: {said}.", legend=False))
     return found

@@ -13,7 +13,13 @@ def rendered(template: str, **content: Any) -> str:
     """A template of this folder, filled. A name that it uses and that is not given is an error."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined,
                                      keep_trailing_newline=True)
+    environment.filters["short"] = short
     return environment.get_template(template).render(style=text("style.css"), **content).lstrip()
+
+
+def short(value: float) -> str:
+    """Three digits, without powers of ten: 0.0123, 3.73, 1,430"""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def text(name: str) -> str:

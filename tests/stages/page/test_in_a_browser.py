@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from stages import report
+from stages import compare, report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -23,13 +23,12 @@ def browser():
 
 @pytest.fixture
 def show(browser, found, settings, tmp_path):
-    """show(width=...) -> the page; at the end of the test it has said nothing, failed nowhere and asked for nothing"""
+    """show(html, width=...) -> that page, or the run's; at the end of the test it has said nothing, failed nowhere and asked for nothing"""
     file = tmp_path / "report.html"
-    file.write_text(report.page(settings, found))
     faults, pages = [], []
 
-    def make(**how):
-        width = how.pop("width", 1200)
+    def make(html=None, width=1200, **how):
+        file.write_text(html or report.page(settings, found))
         pages.append(browser.new_page(viewport={"width": width, "height": 800}, **how))
         pages[-1].on("console", lambda message: faults.append(message.text))
         pages[-1].on("pageerror", lambda error: faults.append(str(error)))
@@ -95,3 +94,23 @@ def test_the_pages_network_gives_the_same_answers_in_the_browser_as_in_torch(sho
     with torch.no_grad():
         expected = network[0](((images - 0.13) / 0.31).reshape(20, 1, 28, 28))
     torch.testing.assert_close(torch.tensor(found), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_column_sorts_downwards_then_upwards_and_what_is_missing_stays_last(show):
+    def made(name, accuracy, latency):
+        return compare.Experiment(name, name, {"recipe_name": "default"}, {
+            "accuracy": accuracy, "weights_left": 5, "units_left": 4, "macs_left": 3, "latency_ms": latency})
+
+    page = show(compare.page([made("one", 9.5, 0.5), made("two", 10.5, None), made("three", 8.0, 2.0)], {}), width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+    def order(column):
+        page.click(f"#sortable button:text-is('{column}')")
+        return page.locator("#sortable tbody tr td:nth-child(2)").all_inner_texts()
+
+    assert order("accuracy") == ["two", "one", "three"]
+    assert order("accuracy") == ["three", "one", "two"]
+    assert order("latency, ms") == ["three", "one", "two"]
+    assert order("latency, ms") == ["one", "three", "two"]
+    assert order("experiment") == ["two", "three", "one"]
+    assert page.get_attribute("#sortable th:nth-child(2)", "aria-sort") == "descending"
