@@ -70,7 +70,7 @@ def page(found: Sequence[Experiment], curves: Mapping[str, pd.DataFrame]) -> str
 
 def csv_and_latex(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     frame = pd.DataFrame(rows)
-    sides = "".join("l" if any(isinstance(row[name], str) for row in rows) else "r" for name in frame)
+    sides = "".join("l" if any(isinstance(row[name], str) for row in rows) else "r" for name in rows[0])
     text = io.StringIO()
     text.write(f"\\begin{{tabular}}{{{sides}}}\n\\hline\n")
     for number, row in enumerate([list(frame.columns), *([_shown(value) for value in each.values()] for each in rows)]):

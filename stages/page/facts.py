@@ -131,6 +131,8 @@ def sentence(facts: Facts) -> str:
         said = [f"{facts.units_removed_percent:.0f} % of the hidden units went ({dense.units:,} to {small.units:,})"]
     else:
         said = [f"{100 * (1 - small.weights / dense.weights):.1f} % of the weights went ({dense.weights:,} to {small.weights:,})"]
+    if pixels := facts.metrics["prune"].get("inputs_removed_percent"):
+        said.append(f"{pixels:.0f} % of the inputs are not read any more")
     if facts.speedup:
         images = f"a batch of {facts.batch:,}" if facts.batch > 1 else "one example"
         said.append(f"{images} runs {facts.speedup:.1f} times as fast")

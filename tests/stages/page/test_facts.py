@@ -41,6 +41,11 @@ def test_points_gained_are_not_lost(run):
     assert "0.4 points of accuracy gained" in facts.sentence(facts.read())
 
 
+def test_inputs_that_left_are_in_the_headline(run):
+    run("prune", "inputs_removed_percent", 61.2)
+    assert "(400 to 45), 61 % of the inputs are not read any more, a batch" in facts.sentence(facts.read())
+
+
 def test_single_weights_are_the_headline_where_no_unit_went(run):
     run("prune", "hidden_left", 400)
     assert facts.sentence(facts.read()).startswith("93.2 % of the weights went (266,200 to 17,984), ")
