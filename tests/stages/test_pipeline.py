@@ -166,6 +166,15 @@ def test_metrics_diff_shows_the_headline_of_both_priors(clone, reproduced, mixed
     assert shown == pytest.approx([reproduced[2]["accuracy_compact"], clone.metrics("prune")["accuracy_compact"]], abs=1e-4)
 
 
+def test_compare_has_the_commit_and_the_experiment(clone, reproduced, mixed):
+    said = clone.run(sys.executable, "-m", "stages.compare").stdout
+    assert said == f"2 experiments: {clone.root / 'compare' / 'compare.html'}\n"
+    rows = pd.read_csv(clone.root / "compare" / "compare.csv").set_index("prior")["accuracy"]
+    assert rows.to_dict() == pytest.approx({"gaussian": reproduced[2]["accuracy_finetuned"],
+                                            "mixture": clone.metrics("prune")["accuracy_finetuned"]}, abs=1e-4)
+    shutil.rmtree(clone.root / "compare")
+
+
 def test_collect_makes_rows_of_the_experiment_and_its_controls(clone, mixed):
     results = clone.root / "metrics" / "results.csv"
     results.unlink(missing_ok=True)  # the committed rows, of recipes that take hours
