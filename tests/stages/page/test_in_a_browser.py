@@ -8,13 +8,13 @@ import torch
 from stages import compare, report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright) and Chromium")
+if CHROMIUM is None:
+    pytest.skip("needs Chromium (apt-get install chromium)", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install playwright) and Chromium")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (apt-get install chromium)")
     with playwright.sync_playwright() as started:
         one = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield one
