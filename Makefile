@@ -1,4 +1,4 @@
-# make repro   the pipeline, from nothing to the plots   make mend   what a kill left   make test   the tests   make lint   style and types
+# make repro   the pipeline, from nothing to report.html   make mend   what a kill left   make test   the tests   make lint   style and types
 # All make .venv first, once; again only when requirements.txt changes.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -11,6 +11,7 @@ repro: setup
 	@test -e .git || dvc config --local core.no_scm true # a download without git, which dvc would refuse to work in
 	python -m stages.mend
 	dvc repro
+	@echo "The page of this run: $(CURDIR)/report.html"
 
 mend: setup
 	python -m stages.mend

@@ -62,7 +62,7 @@ def prune(params: Params) -> None:
         print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), gap=report.gap,
-               **networks.provenance(params))
+               removal=report.as_data(), **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))

@@ -23,7 +23,7 @@ from stages import kept, params, pipeline, processes, reading, started
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
 EXPORT, SNAPSHOTS = Path("models/export"), Path("models/snapshots.npz")
-METRICS, PLOTS = Path("metrics"), Path("plots")
+METRICS, PLOTS, REPORT = Path("metrics"), Path("plots"), Path("report.html")
 
 
 @processes.together

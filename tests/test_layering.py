@@ -42,7 +42,7 @@ def test_imports_are_found_in_every_form():
 
 
 def test_the_sources_are_where_these_tests_look():
-    assert {path.parent.name for path in SOURCES} == {"sparsify", "stages", "structure", "data", "models", *PACKAGES}
+    assert {path.parent.name for path in SOURCES} == {"sparsify", "stages", "structure", "data", "models", "page", *PACKAGES}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

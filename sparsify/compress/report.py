@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -33,6 +34,12 @@ class Report:
         count = [sum(parameter.numel() for parameter in network.parameters()) for network in (model, small)]
         macs = [_macs(network, structure) for network in (model, small)]
         return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), _zeros(small, structure), gap)
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, as JSON: of every stream its name, its units before and after, and a note on what was kept, or ""; and the gap."""
+        streams = [{"name": name, "before": size, "after": self.after[name], "note": self._note(name)}
+                   for name, size in self.before.items()]
+        return {"streams": streams, "gap": self.gap}
 
     def __str__(self) -> str:
         rows = [("units", "before", "after", ""), *((name, f"{size:,}", f"{self.after[name]:,}", self._note(name))

@@ -57,6 +57,13 @@ def test_every_engine_has_a_row_for_each_network_batch_and_number_of_threads(nor
     assert report["threads"] == 2 and set(report["speedup"]) == {"batch_1", "batch_50"}
 
 
+def test_the_speed_up_says_how_often_the_compact_one_runs_while_the_dense_one_runs_once(monkeypatch):
+    monkeypatch.setattr(benchmark, "latencies_ms", lambda fed, *_: {name: [8.0 if "dense" in name else 2.0] * 3 for name in fed})
+    report, _ = run("benchmark.engines=[eager]", "benchmark.threads=[1]", "benchmark.batch_sizes=[1]")
+    assert report["speedup"]["batch_1"]["median"] == 4
+    assert [report[network]["latency_ms_batch_1"]["median"] for network in ("dense", "compact")] == [8, 2]
+
+
 def test_the_fastest_that_is_accurate_enough_is_recommended():
     rows = [{"engine": engine, "network": "compact", "batch": batch, "threads": 1, "median": ms}
             for batch, times in ((1, {"eager": 3.0, "int8": 2.0}), (8, {"eager": 4.0, "int8": 5.0})) for engine, ms in times.items()]

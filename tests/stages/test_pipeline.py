@@ -19,7 +19,8 @@ from sparsify import data
 from sparsify.compress import store
 
 REPO = Path(__file__).parents[2]
-STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot"]
+STAGES = ["download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot",
+          "headline", "report"]
 
 
 class Clone(NamedTuple):
@@ -111,7 +112,8 @@ def test_every_artifact_is_there_and_locked(clone, mixed):
     paths = [out["path"] for stage in STAGES for out in lock[stage].get("outs", [])]
     assert {"data/dataset", "models/compact.safetensors", "metrics/prune.json", "plots/units.csv", "metrics/uncertainty.json",
             "plots/rejection.csv", "plots/rejection.png", "metrics/sweep.json", "plots/sweep.csv", "plots/sweep_mean.csv",
-            "models/export", "plots/latency.csv", "plots/latency.png", "plots/sweep.png", "plots/sweep_speedup.png"} <= set(paths)
+            "models/export", "plots/latency.csv", "plots/latency.png", "plots/sweep.png", "plots/sweep_speedup.png",
+            "report.html"} <= set(paths)
     assert [path for path in paths if not (clone.root / path).stat().st_size] == []
 
 
@@ -156,11 +158,21 @@ def test_sweep_starts_from_the_baseline_and_counts_what_it_leaves(clone, reprodu
                       for recovered, seed in (("0", ""), ("1", "1"), ("1", "2"))]
 
 
-def test_metrics_diff_shows_the_accuracies_of_both_priors(clone, reproduced, mixed):
-    table = clone.run("dvc", "metrics", "diff", "--all", "HEAD", "mix").stdout.splitlines()
-    rows = {cells[1]: cells[2:4] for cells in (line.split() for line in table) if cells and cells[0] == "metrics/prune.json"}
-    shown = [float(value) for value in rows["prune.accuracy_compact"]]
+def test_metrics_diff_shows_the_headline_of_both_priors(clone, reproduced, mixed):
+    said = clone.run("dvc", "metrics", "diff", "--all", "HEAD", "mix", "--targets", "metrics/headline.json").stdout.splitlines()
+    rows = {cells[1]: cells[2:4] for cells in map(str.split, said[1:])}
+    assert len(rows) <= 15
+    shown = [float(value) for value in rows["accuracy_cut"]]
     assert shown == pytest.approx([reproduced[2]["accuracy_compact"], clone.metrics("prune")["accuracy_compact"]], abs=1e-4)
+
+
+def test_compare_has_the_commit_and_the_experiment(clone, reproduced, mixed):
+    said = clone.run(sys.executable, "-m", "stages.compare").stdout
+    assert said == f"2 experiments: {clone.root / 'compare' / 'compare.html'}\n"
+    rows = pd.read_csv(clone.root / "compare" / "compare.csv").set_index("prior")["accuracy"]
+    assert rows.to_dict() == pytest.approx({"gaussian": reproduced[2]["accuracy_finetuned"],
+                                            "mixture": clone.metrics("prune")["accuracy_finetuned"]}, abs=1e-4)
+    shutil.rmtree(clone.root / "compare")
 
 
 def test_collect_makes_rows_of_the_experiment_and_its_controls(clone, mixed):
