@@ -1,14 +1,19 @@
-# make repro   the pipeline, from nothing to the plots      make test   the tests      make lint   style and types
+# make repro   the pipeline, from nothing to the plots   make mend   what a kill left   make test   the tests   make lint   style and types
 # All make .venv first, once; again only when requirements.txt changes.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup repro test lint
+.PHONY: setup repro mend test lint
 
 setup: .venv/installed
 
 repro: setup
+	@test -e .git || dvc config --local core.no_scm true # a download without git, which dvc would refuse to work in
+	python -m stages.mend
 	dvc repro
+
+mend: setup
+	python -m stages.mend
 
 test: setup
 	python -m pytest

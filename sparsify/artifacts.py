@@ -1,12 +1,16 @@
 """Writing so that nothing is ever half-written, and reading that says what is wrong with a file.
 
-Bytes go to a temporary name beside the target and are moved over it. Files hold tensors and plain data, and load with `weights_only`."""
+Bytes go to a temporary name beside the target and are moved over it. Files hold tensors and plain data, load with `weights_only`, and
+carry a checksum: of flipped bits torch reads most as other numbers."""
 
 import csv
+import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure  # imported by those alone that draw
 
 
+DIGEST = 32  # bytes of a checksum
+
+
 class FileError(InputError):
     """A file that should have been written before is missing, damaged, or holds something else."""
 
@@ -25,9 +32,9 @@ class FileError(InputError):
 def write_bytes(path: Path, content: bytes) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path, "tmp")
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # else a power cut can leave the new name without its content
@@ -36,11 +43,55 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def beside(path: Path, end: str) -> Path:
+    """The name of a temporary file or folder of this process. `sweep` knows it by its form."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{end}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes of this machine left under names of `beside`; an old version goes back where no new one is."""
+    for path in folder.glob(".*.*"):
+        name, pid, end = ([*path.name[1:].rsplit(".", 2), "", ""])[:3]
+        if end not in ("tmp", "old") or not pid.isdecimal() or _alive(int(pid)):
+            continue
+        if end == "old" and not path.with_name(name).exists():
+            path.rename(path.with_name(name))
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError in it that names no file, of a full disk say, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
 def write_picture(path: Path, figure: "Figure") -> None:
-    """PNG, the same bytes for the same figure."""
+    write_bytes(path, picture(figure))
+
+
+def picture(figure: "Figure") -> bytes:
+    """As PNG, the same bytes for the same figure."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -61,6 +112,7 @@ def write_tensors(path: Path, content: Mapping[str, Any]) -> None:
     # torch.save puts the stem of a file's name inside the file; a buffer keeps equal content equal byte for byte.
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
+    buffer.write(checksum(buffer.getbuffer()).digest())
     write_bytes(path, buffer.getvalue())
 
 
@@ -68,7 +120,10 @@ def read_tensors(path: Path) -> dict[str, Any]:
     """What `write_tensors` wrote, on the CPU. Raises FileError for a file that is missing, damaged, or holds more than tensors and
     plain data by name; no code in it is run."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        whole = memoryview(Path(path).read_bytes())
+        if checksum(whole[:-DIGEST]).digest() != whole[-DIGEST:]:
+            raise ValueError("its checksum is not that of its content")
+        content = torch.load(io.BytesIO(whole[:-DIGEST]), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
     except Exception as error:  # torch raises many types here: a damaged zip, a refused pickle, a short read
@@ -78,6 +133,14 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FileError(f"{path} holds a {type(content).__name__}; it has to hold tensors and plain data by name")
     return content
+
+
+def checksum(*parts: Any) -> "hashlib.blake2b":
+    """Of buffers, one after the other."""
+    found = hashlib.blake2b(digest_size=DIGEST)
+    for part in parts:
+        found.update(part)
+    return found
 
 
 def _rounded(value: Any) -> Any:

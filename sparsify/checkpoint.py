@@ -1,14 +1,18 @@
-"""A training that was interrupted goes on where its last epoch ended, bit for bit: model, optimiser, schedule, random state, curve."""
+"""A training that was interrupted goes on where its last epoch ended, bit for bit: model, optimiser, schedule, random state, curve.
+
+A stage that measures many networks keeps each row (Results), and measures none of them twice."""
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import nn
 
-from sparsify.artifacts import read_tensors, write_tensors
+from sparsify import alike
+from sparsify.artifacts import checksum, read_tensors, write_tensors
 from sparsify.settings import InputError
 
 Curve = list[dict[str, float]]
@@ -46,17 +50,22 @@ class Keeper:
         nothing changes. Raises InputError for one that is damaged or of another training."""
         if self._path is None or not self._path.exists():
             return []
-        content = read_tensors(self._path)
+        content = _read(self._path)
         try:
             for name, part in self._parts.items():
+                if isinstance(part, torch.optim.Optimizer):
+                    alike.check_optimizer(content["parts"][name], part)
+                elif isinstance(part, torch.optim.lr_scheduler.OneCycleLR):
+                    alike.check_schedule(content["parts"][name], part.state_dict())
+                else:
+                    alike.check(content["parts"][name], part.state_dict(), name)
                 part.load_state_dict(content["parts"][name])
             torch.set_rng_state(content["random"]["cpu"])
             if content["random"]["cuda"]:
                 torch.cuda.set_rng_state_all(content["random"]["cuda"])
             return content["curve"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{self._path} is not the state of this training ({' '.join(str(error).split())[:100]}); "
-                             "delete it to start from the first epoch") from None
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _unfit(self._path, error) from None
 
     def _write(self) -> None:
         """Never half-written: the file of an epoch before stays until this one is whole."""
@@ -65,6 +74,67 @@ class Keeper:
             self._unwritten, self._written_at = None, time.monotonic()
 
 
+class Results:
+    """Rows of plain data by name, in a file that is written when `every_seconds` have passed and at the end of its `with`.
+
+    writes: whether this process does, of several that share the file."""
+
+    def __init__(self, path: Path, writes: bool = True, every_seconds: float = 20.0):
+        self._path, self._writes, self._every_seconds = path, writes, every_seconds
+        content = read_tensors(path) if path.exists() else {}
+        self._rows: dict[str, Any] = content.get("rows", {})
+        self._before, self._start = content.get("seconds", 0.0), time.monotonic()
+        self._written_at, self._unwritten = self._start, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    @property
+    def seconds(self) -> float:
+        """That were spent, those of interrupted runs among them."""
+        return self._before + time.monotonic() - self._start
+
+    def get(self, of: str | nn.Module, measure: Callable[[], Any]) -> Any:
+        """What `measure` said of that name, or of a network of these very tensors, before; else what it says now."""
+        name = of if isinstance(of, str) else _digest(of)
+        if name not in self._rows:
+            self._rows[name], self._unwritten = measure(), True
+            if time.monotonic() - self._written_at >= self._every_seconds:
+                self._write()
+        return self._rows[name]
+
+    def _write(self) -> None:
+        if self._writes and self._unwritten:
+            write_tensors(self._path, {"rows": self._rows, "seconds": self.seconds})
+            self._unwritten, self._written_at = False, time.monotonic()
+
+
+def _digest(network: nn.Module) -> str:
+    found = checksum()
+    for name, tensor in network.state_dict().items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
 def seconds(path: Path) -> float:
     """What the epochs took whose state is in `path`; 0 if there is no such file."""
-    return sum(row["seconds"] for row in read_tensors(path)["curve"]) if path.exists() else 0.0
+    return sum(row["seconds"] for row in _read(path)["curve"]) if path.exists() else 0.0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises FileError for a file that is damaged, InputError for one that holds no state."""
+    content = read_tensors(path)
+    try:
+        alike.check_curve(content.get("curve"))
+        return content
+    except ValueError as error:
+        raise _unfit(path, error) from None
+
+
+def _unfit(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not the state of this training ({' '.join(str(error).split())[:100]}); delete it to start from the "
+                      "first epoch")

@@ -24,7 +24,19 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used; the message says what came, what is allowed and what to do."""
+    """What a user gave cannot be used; the message says what came, what is allowed and what to do, in one line whatever it quotes."""
+
+    def __init__(self, message: str):
+        super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in message))
+
+
+def quoted(value: object) -> str:
+    """As a message quotes it: its beginning, if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no whole number of more than 4,300 digits
+        return "a number without end"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,23 @@ def one_of(choices: Iterable[str]) -> Check:
     return Check("one of " + ", ".join(allowed), lambda value: value in allowed)
 
 
-Count = Annotated[int, Check("a whole number >= 0", lambda v: v >= 0)]
+def between(least: float, most: float) -> Check:
+    """Both included. What no machine could follow, as a billion epochs, is a slip, and refused as one."""
+    return Check(f"from {least:,} to {most:,}", lambda value: least <= value <= most)
+
+
+Count = Annotated[int, Check("a whole number >= 0, at most 10**9", lambda v: 0 <= v <= 10**9)]
+Repeats = Annotated[int, between(1, 10**6)]
+Steps = Annotated[int, between(0, 10**6)]  # of a training, or epochs
 Seed = Annotated[int, Check("a whole number from 0 to 2**64 - 1", lambda v: 0 <= v < 2**64)]
-PositiveInt = Annotated[int, Check("a whole number >= 1", lambda v: v >= 1)]
-NonNegative = Annotated[float, Check("a number >= 0", lambda v: v >= 0)]
-Positive = Annotated[float, Check("a number > 0", lambda v: v > 0)]
+PositiveInt = Annotated[int, Check("a whole number >= 1, at most 10**9", lambda v: 1 <= v <= 10**9)]
+# Of a size that float32 holds:
+NonNegative = Annotated[float, Check("a number >= 0, at most 1e30", lambda v: 0 <= v <= 1e30)]
+Positive = Annotated[float, Check("a number > 0, from 1e-30 to 1e30", lambda v: 1e-30 <= v <= 1e30)]
 Fraction = Annotated[float, Check("a number from 0 up to, but not including, 1", lambda v: 0 <= v < 1)]
 Percent = Annotated[float, Check("a number from 0 up to, but not including, 100", lambda v: 0 <= v < 100)]
-NOT_EMPTY = Check("a list that is not empty, as in [1, 64]", bool)
+DIFFERENT = Check("a list of at least one value and at most 1,000, none twice, as in [1, 64]",
+                  lambda values: 0 < len(values) == len(set(values)) <= 1000)
 
 
 @dataclass(frozen=True)
@@ -76,11 +97,11 @@ def build(cls: type[S], mapping: object, where: str = "") -> S:
     hints = _hints(cls)
     keys = ", ".join(hints)
     if not isinstance(mapping, Mapping):
-        raise InputError(f"{where or 'the configuration'} is {mapping!r}; it has to be a section with the keys {keys}")
+        raise InputError(f"{where or 'the configuration'} is {quoted(mapping)}; it has to be a section with the keys {keys}")
     path = f"{where}." if where else ""
     for key in mapping:
         if key not in hints:
-            raise InputError(f"{path}{key} is not a key; choose from {keys}")
+            raise InputError(f"{path}{str(key)[:60]} is not a key; choose from {keys}")
     for name in hints:
         if name not in mapping:
             raise InputError(f"{path}{name} is missing; the keys here are {keys}")
@@ -103,13 +124,13 @@ def _fitting(hint: Any, value: object, where: str) -> Any:
         fitting = _fitting(arguments[0], value, where)
         for check in arguments[1:]:
             if not check.test(fitting):
-                raise InputError(f"{where} is {value!r}; it has to be {check.of(fitting)}")
+                raise InputError(f"{where} is {quoted(value)}; it has to be {check.of(fitting)}")
         return fitting
     if origin in (UnionType, Union):  # of plain types, and with an Annotated among them
         return None if value is None else _fitting(arguments[0], value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise InputError(f"{where} is {value!r}; it has to be a list, as in [1, 64]")
+            raise InputError(f"{where} is {quoted(value)}; it has to be a list, as in [1, 64]")
         return tuple(_fitting(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
     if issubclass(hint, Settings):
         return value if isinstance(value, hint) else build(hint, value, where)
@@ -128,9 +149,13 @@ def _scalar(hint: type, value: object, where: str) -> int | float | str:
             return number
         if hint is int and isinstance(value, Integral):
             return int(value)
+        if hint is str and isinstance(value, str) and not _nameable(value):
+            raise InputError(f"{where} is {quoted(value)}; it has to be text that a file's name can hold, without a zero byte")
         if hint in (bool, str) and isinstance(value, bool | str):
             return value
-    # PyYAML follows YAML 1.1, where a number in scientific notation needs a dot.
-    hint_at_dot = "; write 1.0e-3, not 1e-3" if hint is float and isinstance(value, str) else ""
     came = _NAMES.get(type(value), type(value).__name__)
-    raise InputError(f"{where} is {value!r}, {came}; it has to be {_NAMES[hint]}{hint_at_dot}")
+    raise InputError(f"{where} is {quoted(value)}, {came}; it has to be {_NAMES[hint]}")
+
+
+def _nameable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)  # halves of a character

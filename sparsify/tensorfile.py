@@ -1,6 +1,7 @@
 """Tensors and one header of plain data as a safetensors file: no code in it, and the same bytes for the same content.
 
-The header is JSON under a single key of the file's metadata, as the order of several would be left to chance."""
+The header is JSON under a single key of the file's metadata, as the order of several would be left to chance. It ends with a checksum of
+its own text and of the tensors: names, dtypes, shapes, bytes."""
 
 import json
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sparsify.artifacts import FileError, write_bytes
+from sparsify.artifacts import DIGEST, FileError, checksum, write_bytes
 from sparsify.settings import InputError
 
-FORMAT = 1  # goes up when a file of before can no longer be read
+FORMAT = 2  # what is written
+READ = (1, 2)  # 1: without a checksum
 _KEY = "sparsify"  # of the header, in the metadata
+_NONE = "0" * 2 * DIGEST  # stands for the checksum while it is computed
 
 
 def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -32,19 +35,22 @@ def write(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
                 tied[name] = first[same]
             else:
                 plain[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        content = safetensors.torch.save(plain, {_KEY: json.dumps({"format": FORMAT, **header, "tied": tied}, allow_nan=False)})
+        text = json.dumps({"format": FORMAT, **header, "tied": tied, "checksum": _NONE}, allow_nan=False)
+        head, _, tail = text.rpartition(_NONE)
+        content = safetensors.torch.save(plain, {_KEY: head + _checksum(text, plain) + tail})
     except (AttributeError, KeyError, NotImplementedError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be written ({_said(error)}); it can hold dense tensors with values, and plain data") from None
     write_bytes(path, content)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Without the tensors. Raises FileError."""
+    """Without the tensors, and so without a look at the checksum. Raises FileError."""
     return _open(path, tensors=False)[0]
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `write` wrote, on the CPU. Raises FileError for a file that is missing, damaged, or of another kind; no code in it is run."""
+    """What `write` wrote, on the CPU. Raises FileError for a file that is missing, of another kind, or damaged, be it by a bit; no code in
+    it is run."""
     header, tensors = _open(path, tensors=True)
     tied = header.get("tied")
     if not isinstance(tied, dict) or not all(isinstance(first, str) and first in tensors for first in tied.values()):
@@ -69,10 +75,25 @@ def _open(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path} has a header that is not JSON ({_said(error)})") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") not in READ:
         came = _short(header.get("format") if isinstance(header, dict) else header)
-        raise FileError(f"{path} is of format {came}; this version of the library reads format {FORMAT}")
+        raise FileError(f"{path} is of format {came}; this version of the library reads format {' and '.join(map(str, READ))}")
+    if tensors and header["format"] > 1:
+        said = str(header.get("checksum"))
+        head, found_there, tail = text.rpartition(said)
+        if not found_there or said != _checksum(head + _NONE + tail, found):
+            raise FileError(f"{path} is damaged: its checksum is not that of its content; take it from a copy, or make it anew")
     return header, found
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """text: the header, zeros in place of its checksum"""
+    found = checksum(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _is_archive(path: Path) -> bool:

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from sparsify import capture, checkpoint, distributed
 from sparsify.data import Loaded, Split, crop_and_flip
 from sparsify.precision import fast_dtype
-from sparsify.settings import Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, one_of
+from sparsify.settings import Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, Steps, between, one_of
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
+Temperature = Annotated[float, between(0.01, 1000)]  # of softened answers
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
@@ -42,7 +43,7 @@ class StepSettings(Settings):
 
 @dataclass(frozen=True)
 class TrainSettings(StepSettings):
-    epochs: Count = 30
+    epochs: Steps = 30
 
 
 class Batch(NamedTuple):
@@ -74,8 +75,8 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
     In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
-    Raises InputError at the end of the epoch in which a term was not finite, if nothing says for how long to train, if nothing can be
-    trained, and if rows of numbers are to be moved about like images."""
+    Raises InputError where a term is not finite (on a GPU, and in a process group, at the end of that epoch), if nothing says for how
+    long to train, if nothing can be trained, if BatchNorm is given one example, if rows of numbers are to be moved about like images."""
     if settings.augment and len(train.shape) != 3:
         raise InputError(f"augment moves images about, and these inputs have shape {train.shape}; set it to false")
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -105,7 +106,7 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
             terms = loss(batch)
         names[:] = terms
-        values = descend(optimizer, terms)
+        values = descend(optimizer, terms, look=inputs is not None)
         after_step()
         return values
 
@@ -125,8 +126,13 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
             model.train()
             distributed.draw_apart(seed, epoch)
             order = distributed.same(train.order(settings.batch_size))[:total_steps - epoch * steps]
-            history = take(distributed.share(order), [epoch + number / steps for number in range(len(order))])
-            means = _means(distributed.mean(history), names, epoch * steps, label)
+            try:
+                history = take(distributed.share(order), [epoch + number / steps for number in range(len(order))])
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):  # as torch's BatchNorm says it
+                    raise
+                raise InputError(f"{label}: BatchNorm cannot take the statistics of a batch of one example; raise the batch_size") from None
+            means = _means(distributed.mean(history), names, epoch * steps, label, model)
             model.eval()
             row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
             curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
@@ -151,17 +157,25 @@ def _eager_steps(step: Callable[[Tensor, float, tuple[Tensor, Tensor]], Tensor],
     history = []  # stays on the device: reading a value at every step would make a GPU wait
     for indices, done, pair in zip(order, epochs_done, train.pairs(list(order)), strict=True):
         history.append(step(indices, done, pair))
+        if _broken(history[-1]):
+            break  # with the weights as they were when it broke
         schedule.step()
     return torch.stack(history)
 
 
-def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Tensor:
-    """One step down the gradient of the sum of the terms.  -> (terms,) their values before it"""
+def descend(optimizer: torch.optim.Optimizer, terms: Terms, look: bool = False) -> Tensor:
+    """One step down the gradient of the sum of the terms, or none where one is not finite, if we `look`.  -> (terms,) their values"""
     values = torch.stack(list(terms.values()))
     optimizer.zero_grad(set_to_none=True)
-    values.sum().backward()
-    optimizer.step()
+    if not (look and _broken(values)):  # else every weight would become NaN, and none would be left to blame
+        values.sum().backward()
+        optimizer.step()
     return values.detach()
+
+
+def _broken(values: Tensor) -> bool:
+    """Whether a term is not finite, where that can be asked at every step: a GPU would wait, and of a group all have to go the same way."""
+    return not values.is_cuda and not distributed.active() and not math.isfinite(values.sum().item())
 
 
 def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
@@ -226,11 +240,22 @@ def _perturbed(images: Tensor, settings: StepSettings) -> Tensor:
     return F.dropout(images, settings.input_dropout) if settings.input_dropout else images
 
 
-def _means(history: Tensor, names: list[str], steps_before: int, label: str) -> dict[str, float]:
+def _means(history: Tensor, names: list[str], steps_before: int, label: str, model: nn.Module) -> dict[str, float]:
     """The mean of every term over an epoch's steps.  (steps, terms) -> {name: mean}"""
     broken = (~history.isfinite()).nonzero()
     if len(broken):
         step, term = broken[0].tolist()
         raise InputError(f"{label} stopped: the term {names[term]} became {history[step, term].item()} at step {steps_before + step + 1}; "
-                         "lower the learning rate, or look at the data")
+                         f"{_suspect(model)}; lower the learning rate, or look at the data")
     return dict(zip(names, history.mean(0).tolist(), strict=True))
+
+
+@torch.no_grad()
+def _suspect(model: nn.Module) -> str:
+    """Where the numbers of a training that broke are the largest."""
+    largest = {name: parameter.abs().max().item() for name, parameter in model.named_parameters() if parameter.numel()}
+    broken = [name for name, value in largest.items() if not math.isfinite(value)]
+    if broken:
+        return f"{len(broken)} of {len(largest)} tensors are not finite, {broken[0]} the first"
+    name = max(largest, key=largest.__getitem__)
+    return f"the largest number stands in {name}, {largest[name]:.3g}"

@@ -3,7 +3,7 @@
 metrics/benchmark.json has torch's own times with the first of `benchmark.threads`, and for each batch size the fastest way that loses no
 more than `benchmark.max_accuracy_drop`; plots/latency.csv has every engine, batch size and number of threads, with memory and file."""
 
-import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from sparsify.measure.size import size
 from sparsify.models import Architecture
 from sparsify.settings import InputError
 from sparsify.structure import analyse
-from stages import engines, networks, runtime
+from stages import engines, networks, reports, runtime
 from stages.engines import EAGER, MODELS, Way
 from stages.params import Params
 
@@ -39,6 +39,7 @@ def benchmark(params: Params) -> None:
         counted = size(network, structure, example)
         report[name] = {"accuracy": accuracy_percent(network, dataset.test), "parameters": counted.parameters,
                         "macs": counted.macs, "bytes": counted.bytes}
+    _check_fits(max(params.benchmark.batch_sizes), dataset)
     inputs = _Inputs(dataset.test, params.export.normalise)
     ways = _there(params.benchmark.engines, architecture, inputs)
     accuracy = _accuracies(ways, {name: accuracy_percent(network, dataset.validation) for name, network in plain.items()})
@@ -54,6 +55,14 @@ def benchmark(params: Params) -> None:
     artifacts.write_json(runtime.METRICS / "benchmark.json", {"benchmark": {
         **report, "speedup": speedup, "recommended": _recommended([row for row in rows if accuracy[_way(row)] >= least], accuracy),
         "repeats": params.benchmark.repeats, **runtime.provenance(params.seed)}})
+
+
+def _check_fits(batch_size: int, dataset: data.Dataset) -> None:
+    """Raises InputError where the largest batch, as it is stored, as floats and as the first layer's output, say, is more than is free."""
+    needed, free = 3 * 4 * batch_size * math.prod(dataset.input_shape), data.memory.free(runtime.device())
+    if needed > free:
+        raise InputError(f"benchmark.batch_sizes has {batch_size:,}, which takes {needed / 1e9:.3g} GB; {free / 1e9:.3g} are free: "
+                         "lower it")
 
 
 class _Inputs:
@@ -94,10 +103,10 @@ def _accuracies(ways: Sequence[Way], plain: Mapping[str, float]) -> dict[Way, fl
     """On the validation set, which chooses; of files as the export measured it. plain: of the networks in torch"""
     path = runtime.METRICS / "export.json"
     try:
-        exported = json.loads(path.read_text())["export"] if any(engine in engines.FILES for engine, _ in ways) else {}
+        exported = reports.figures(path, "export") if any(engine in engines.FILES for engine, _ in ways) else {}
         return {(engine, name): exported[name][engines.FILES[engine]]["validation_accuracy"] if engine in engines.FILES else plain[name]
                 for engine, name in ways}
-    except (OSError, ValueError, KeyError):
+    except (KeyError, TypeError):
         raise FileError(f"{path} does not say what the files in {runtime.EXPORT} are worth") from None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import grid, trial
+from stages import grid, started, trial
 
 LOGS = Path("scratch/cluster")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use over the internet, unless it finds this when it is imported
@@ -107,6 +107,7 @@ def _warn_if_no_machine_fits(cores: int, gpus: float) -> None:
 
 
 def main() -> None:
+    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE,...", dest="grids", action="append", default=[], help="as for dvc exp run --queue")

@@ -11,9 +11,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sparsify.settings import InputError
+from stages import reading
 
 
 def composed(*overrides: str, conf: Path = Path("conf")) -> dict[str, Any]:
@@ -21,31 +20,36 @@ def composed(*overrides: str, conf: Path = Path("conf")) -> dict[str, Any]:
 
     Raises InputError for a recipe or a key that does not exist."""
     pairs = [_pair(text) for text in overrides]
-    params = _read(conf / "config.yaml")
-    recipe = {"recipe": next((entry["recipe"] for entry in params.pop("defaults") if "recipe" in entry), ""), **dict(pairs)}["recipe"]
-    _lay_recipe(params, conf / "recipe", recipe)
+    params = reading.section(conf / "config.yaml")
+    chosen = [entry["recipe"] for entry in _defaults(params, conf / "config.yaml") if isinstance(entry, dict) and "recipe" in entry]
+    _lay_recipe(params, conf / "recipe", {"recipe": next(iter(chosen), ""), **dict(pairs)}["recipe"])
     for key, text in pairs:
         if key != "recipe":
             *sections, last = key.split(".")
-            value: Any = {last: _value(text)}
+            value: Any = {last: reading.parsed(text, f"the value {text}")}
             for section in reversed(sections):
                 value = {section: value}
             _lay_over(params, value, f"-S {key}={text}")
     return _resolved(params, params)
 
 
-def written(params: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(params), sort_keys=False)
+def _defaults(content: dict[str, Any], path: Path) -> list[Any]:
+    found = content.pop("defaults", [])
+    if not isinstance(found, list):
+        raise InputError(f"{path}: defaults is {found!r}; it has to be a list of recipes")
+    return found
 
 
-def _lay_recipe(params: dict[str, Any], folder: Path, name: str) -> None:
+def _lay_recipe(params: dict[str, Any], folder: Path, name: str, below: tuple[str, ...] = ()) -> None:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"recipe is {name!r}; it has to be one of {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
-    content = _read(path)
-    for other in content.pop("defaults", []):
+    if name in below:
+        raise InputError(f"{path} is laid under itself: {' <- '.join((*below, name))}; take it out of the defaults")
+    content = reading.section(path)
+    for other in _defaults(content, path):
         if other != "_self_":
-            _lay_recipe(params, folder, other)
+            _lay_recipe(params, folder, str(other), (*below, name))
     _lay_over(params, content, str(path))
 
 
@@ -61,13 +65,19 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any], where: str, secti
             below[key] = value
 
 
-def _resolved(value: Any, params: Mapping[str, Any]) -> Any:
+def _resolved(value: Any, params: Mapping[str, Any], within: tuple[str, ...] = ()) -> Any:
     if isinstance(value, dict):
-        return {key: _resolved(item, params) for key, item in value.items()}
+        return {key: _resolved(item, params, within) for key, item in value.items()}
     if not isinstance(value, str):
         return value
     if other := re.fullmatch(r"\$\{([\w.]+)\}", value):
-        return _resolved(reduce(lambda section, key: section[key], other[1].split("."), params), params)
+        try:
+            found = reduce(lambda section, key: section[key], other[1].split("."), params)
+        except (KeyError, TypeError):
+            raise InputError(f"{value} names no key; {', '.join(params)} are there") from None
+        if value in within:
+            raise InputError(f"{value} refers to itself; write the value out")
+        return _resolved(found, params, (*within, value))
     return re.sub(r"\$\{oc\.env:(\w+),([^}]*)\}", lambda found: os.environ.get(found[1], found[2]), value)
 
 
@@ -76,25 +86,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise InputError(f"-S {text} has no value; write KEY=VALUE, as in -S prior.kind=mixture")
     return key, value
-
-
-def _value(text: str) -> Any:
-    value = _yaml(text, f"the value {text}")
-    try:
-        return float(value) if isinstance(value, str) else value  # Hydra reads 1e-3 as a number, PyYAML does not
-    except ValueError:
-        return value
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return _yaml(path.read_text(), str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} is not YAML ({' '.join(str(error).split())})") from None

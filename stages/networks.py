@@ -4,18 +4,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from sparsify import models
 from sparsify.artifacts import FileError
 from sparsify.compress import store
-from sparsify.data import Dataset
+from sparsify.data import Dataset, memory
 from sparsify.models import Architecture
+from sparsify.settings import InputError
 from stages import runtime
 from stages.params import Params
 
 
 def architecture(params: Params, dataset: Dataset) -> Architecture:
-    return Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
+    """Raises InputError for a network that the memory cannot hold with its gradients and the two moments of each weight."""
+    found = Architecture(params.model.name, dataset.input_shape, dataset.n_classes, params.model.width)
+    if found.name in models.NAMES and found.width > 1:
+        with torch.device("meta"):  # on which numbers take no room
+            needed = 4 * sum(tensor.numel() * tensor.element_size() for tensor in found.build().parameters())
+        if needed > (free := memory.free(runtime.device())):
+            raise InputError(f"model.width is {found.width:g}, with which {found.name} takes {needed / 1e9:.3g} GB in training; "
+                             f"{free / 1e9:.3g} are free: lower it")
+    return found
 
 
 def example(dataset: Dataset) -> Tensor:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-
 from sparsify import data, models
 from sparsify.bayes.priors import PriorSettings, Target
 from sparsify.bayes.variational import VariationalSettings
@@ -15,32 +13,38 @@ from sparsify.compress.magnitude import SCOPES
 from sparsify.compress.recovery import RecoverySettings
 from sparsify.data import folder
 from sparsify.settings import (
-    NOT_EMPTY,
+    DIFFERENT,
     Check,
     Count,
     InputError,
     NonNegative,
     Percent,
-    Positive,
     PositiveInt,
+    Repeats,
     Seed,
     Settings,
+    Steps,
+    between,
     build,
     one_of,
 )
 from sparsify.training import StepSettings, TrainSettings
+from stages import reading
 
 ENGINES = ("eager", "compile", "onnxruntime", "int8")
 CONTROLS = ("magnitude", "scratch")
 DATA_NAME = Check(f"one of {', '.join((*data.NAMES, folder.NAME))}, or package.module:function",
                   lambda name: name in (*data.NAMES, folder.NAME) or ":" in name)
 
+TITLE = Check("a name of 1 to 100 characters without $, which the pictures would take for a formula",  # of pictures, and of columns
+              lambda name: 0 < len(name) <= 100 and name.isprintable() and "$" not in name)
+
 
 @dataclass(frozen=True)
 class Data(Settings):
     name: Annotated[str, DATA_NAME]
     path: str  # what the data comes from, which DVC watches
-    size: PositiveInt | None  # pixels
+    size: Annotated[int, between(1, 8192)] | None  # pixels
     channels: Annotated[int, Check("1 or 3", lambda channels: channels in (1, 3))] | None
     skip_unreadable: bool
     validation: PositiveInt  # examples held out of the training set
@@ -52,7 +56,7 @@ class Model(Settings):
     name: Annotated[str, models.NAME]
     path: str  # what the network comes from, which DVC watches
     weights: str | None  # of the dense network, to start from: a file at or in `path`
-    width: Positive  # multiplies the units of every hidden layer
+    width: models.Width  # multiplies the units of every hidden layer
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,33 +101,33 @@ class Export(Settings):
 
 @dataclass(frozen=True)
 class Benchmark(Settings):
-    batch_sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
-    repeats: PositiveInt
-    threads: Annotated[tuple[Count, ...], NOT_EMPTY]  # 0 means all cores
+    batch_sizes: Annotated[tuple[Repeats, ...], DIFFERENT]
+    repeats: Repeats
+    threads: Annotated[tuple[Annotated[int, between(0, 1024)], ...], DIFFERENT]  # 0 means all cores
     engines: tuple[Annotated[str, one_of(ENGINES)], ...]
     max_accuracy_drop: NonNegative  # points under the compact network's in torch, which what is recommended may lose
 
 
 @dataclass(frozen=True)
 class Uncertainty(Settings):
-    samples: PositiveInt  # passes of the Bayesian network with its noise
+    samples: Repeats  # passes of the Bayesian network with its noise
 
 
 @dataclass(frozen=True)
 class Sweep(Settings):
-    shares: Annotated[tuple[Percent, ...], NOT_EMPTY]  # percent of the weights, or of the units, that go
+    shares: Annotated[tuple[Percent, ...], DIFFERENT]  # percent of the weights, or of the units, that go
     weight_scope: Annotated[str, one_of(SCOPES)]  # the smallest of each layer, or of all together; units go by layer
-    seeds: Annotated[tuple[Seed, ...], NOT_EMPTY]  # of the retraining; the baseline stays
-    weight_steps: Count  # of retraining with the masks held
-    unit_steps: Count
+    seeds: Annotated[tuple[Seed, ...], DIFFERENT]  # of the retraining; the baseline stays
+    weight_steps: Steps  # of retraining with the masks held
+    unit_steps: Steps
     max_accuracy_drop: NonNegative  # points of accuracy: how far the plateau reaches
-    timing_repeats: PositiveInt
+    timing_repeats: Repeats
     train: StepSettings
 
 
 @dataclass(frozen=True)
 class Params(Settings):
-    recipe_name: str
+    recipe_name: Annotated[str, TITLE]
     seed: Seed
     data: Data
     model: Model
@@ -152,10 +156,4 @@ class Params(Settings):
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """Raises InputError, which names the key, for anything that cannot be used."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist here; run in the top directory of the project") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML ({' '.join(str(error).split())}); mend it, or restore it with git") from None
-    return build(Params, content)
+    return build(Params, reading.section(path))

@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sparsify.settings import InputError
+from stages import reading
 
 KNOWN = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "wdir"}
 
@@ -78,7 +77,10 @@ def done(stage: Stage, params: Mapping[str, Any], note: Mapping[str, Any]) -> bo
 
 def read_note(path: Path) -> dict[str, Any]:
     """An empty note if there is none."""
-    return yaml.safe_load(path.read_text()) if path.is_file() else {"stages": {}}
+    note = reading.section(path) if path.is_file() else {"stages": {}}
+    if not isinstance(note.get("stages"), dict):
+        raise InputError(f"{path} is no note of what ran; delete it, and all stages run again")
+    return note
 
 
 def digest(path: Path) -> str:
@@ -107,8 +109,11 @@ def _file_digest(path: Path, size: int, changed: int) -> str:
 
 
 def _read(path: Path, params: Mapping[str, Any]) -> dict[str, Stage]:
-    text = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_at(params, key[1], path.name)), path.read_text())
-    return {name: _stage(name, entry) for name, entry in yaml.safe_load(text)["stages"].items()}
+    text = re.sub(r"\$\{([\w.]+)\}", lambda key: str(_at(params, key[1], path.name)), reading.text(path))
+    content = reading.parsed(text, str(path))
+    if not isinstance(content, Mapping) or not isinstance(content.get("stages"), Mapping):
+        raise InputError(f"{path} holds no stages; restore it with git")
+    return {name: _stage(name, entry) for name, entry in content["stages"].items()}
 
 
 def _beside(top: Path, params: Mapping[str, Any]) -> dict[str, Stage]:
@@ -116,7 +121,7 @@ def _beside(top: Path, params: Mapping[str, Any]) -> dict[str, Stage]:
 
 
 def _stage(name: str, content: Mapping[str, Any]) -> Stage:
-    unknown = set(content) - KNOWN
+    unknown = set(content) - KNOWN if isinstance(content, Mapping) else {"no keys"}
     if unknown or not isinstance(content.get("cmd"), str):
         raise InputError(f"the stage {name} of dvc.yaml needs DVC: it has {', '.join(sorted(unknown)) or 'no single cmd'}; "
                          f"without DVC only {', '.join(sorted(KNOWN))} are understood")

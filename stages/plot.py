@@ -1,48 +1,85 @@
 """The pictures: accuracy against what is left, training curves, the units kept in each layer, latency by engine, accuracy by rejection,
 and those of sweep_pictures.py."""
 
-import json
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
-from sparsify.artifacts import FileError
-from stages import runtime, style
-from stages.params import Params
+from sparsify.artifacts import FileError, picture, write_bytes
+from stages import reports, runtime, style
+from stages.params import CONTROLS, Params
 from stages.style import Label, Look
-from stages.sweep_pictures import Metrics, sweep_curves, sweep_speedup
+from stages.sweep_pictures import Metrics, check_plateaus, check_speedups, sweep_curves, sweep_speedup
 
-METRICS = ("baseline", "bayesian", "prune", "controls", "benchmark", "sweep")
-TABLES = ("threshold_scan", "units", "latency", "rejection", "sweep")
+# What the pictures take of the metrics, by stage; of the others `above` 0.
+FIGURES = {"baseline": ["accuracy"], "bayesian": ["accuracy"], "controls": [], "benchmark": [],
+           "prune": ["threshold", "accuracy_compact", "accuracy_finetuned", "hidden_removed_percent", "hidden_left", "hidden_total"],
+           "sweep": ["dense.accuracy", "seeds", "timing_threads"]}
+SIZES = {"prune": ["compression_nonzeros"], "sweep": ["dense.weights", "dense.hidden"]}
 PHASES = {"baseline": ("dense", style.DENSE), "bayesian": ("Bayesian", style.BAYESIAN), "finetune": ("fine-tuning", style.COMPACT)}
 TERMS = {"nll": (style.BLUE, "-"), "kl": (style.VERMILION, "--"), "distillation": (style.GREEN, "-.")}
 REJECTION = {"dense": ("dense", style.DENSE, "-"), "bayesian_mean": ("Bayesian, mean weights\n(dashed)", style.BAYESIAN, "--"),
              "bayesian_samples": ("Bayesian, sampled", style.BAYESIAN, "-"), "compact": ("compact, fine-tuned", style.COMPACT, "-")}
 NETWORKS = {"dense": style.DENSE, "compact": style.COMPACT}
+# The tables: columns of numbers, of text, and of numbers that may be missing.
+TABLES = {**{f"{phase}_curve": ("epoch validation_accuracy seconds", "", "") for phase in PHASES},
+          "threshold_scan": ("threshold hidden_removed_percent weights_removed_percent validation_accuracy", "", ""),
+          "units": ("total kept", "layer", ""), "latency": ("batch threads median q25 q75", "engine network", ""),
+          "rejection": (f"rejected_percent {' '.join(REJECTION)}", "", ""),
+          "sweep": ("share recovered accuracy hidden_left nonzeros_left", "method", "speedup")}
+Tables = dict[str, DataFrame]
 
 
 def plot(params: Params) -> None:
-    for path in (*(runtime.METRICS / f"{name}.json" for name in METRICS),
-                 *(runtime.PLOTS / f"{name}.csv" for name in (*(f"{phase}_curve" for phase in PHASES), *TABLES))):
-        if not path.is_file():
-            raise FileError(f"{path} does not exist")
-    metrics = {name: json.loads((runtime.METRICS / f"{name}.json").read_text())[name] for name in METRICS}
-    curves, title = {phase: _read(f"{phase}_curve") for phase in PHASES}, f"{params.recipe_name}, prior {params.prior.kind}"
-    for name, figure in {"accuracy_against_sparsity": accuracy_against_sparsity(metrics, _read("threshold_scan"), title),
-                         "training_curves": training_curves(curves, title), "units_kept": units_kept(_read("units"), title),
-                         "latency": latency(_read("latency"), title), "rejection": rejection(_read("rejection"), title),
-                         "sweep": sweep_curves(params, metrics, _read("sweep")),
-                         "sweep_speedup": sweep_speedup(params, metrics, _read("sweep"))}.items():
-        style.save(runtime.PLOTS / f"{name}.png", figure)
+    metrics, tables = read()
+    title = f"{params.recipe_name}, prior {params.prior.kind}"
+    pictures: dict[str, Callable[[], Figure]] = {
+        "accuracy_against_sparsity": lambda: accuracy_against_sparsity(metrics, tables["threshold_scan"], title),
+        "training_curves": lambda: training_curves({phase: tables[f"{phase}_curve"] for phase in PHASES}, title),
+        "units_kept": lambda: units_kept(tables["units"], title),
+        "latency": lambda: latency(tables["latency"], title), "rejection": lambda: rejection(tables["rejection"], title),
+        "sweep": lambda: sweep_curves(params, metrics, tables["sweep"]),
+        "sweep_speedup": lambda: sweep_speedup(params, metrics, tables["sweep"])}
+    for name, content in [(name, _drawn(name, draw)) for name, draw in pictures.items()]:  # all, before the first is written
+        write_bytes(runtime.PLOTS / f"{name}.png", content)
 
 
-def _read(table: str) -> pd.DataFrame:
-    return pd.read_csv(runtime.PLOTS / f"{table}.csv")
+def _drawn(name: str, draw: Callable[[], Figure]) -> bytes:
+    try:
+        return picture(draw())
+    except FileError:
+        raise
+    except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # numbers that no axis can hold
+        raise FileError(f"{runtime.PLOTS / name}.png cannot be drawn of what is in {runtime.METRICS} and {runtime.PLOTS} "
+                        f"({' '.join(str(error).split())[:100]})") from None
 
 
-def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) -> Figure:
+def read() -> tuple[Metrics, Tables]:
+    """All that the pictures are drawn of. Raises FileError."""
+    metrics = {}
+    for name, keys in FIGURES.items():
+        path = runtime.METRICS / f"{name}.json"
+        metrics[name] = reports.figures(path, name)
+        for key in keys:
+            reports.number(path, metrics[name], key)
+        for key in SIZES.get(name, ()):
+            reports.number(path, metrics[name], key, above=0)
+    for method in (method for method in CONTROLS if method in metrics["controls"]):
+        reports.number(runtime.METRICS / "controls.json", metrics["controls"], f"{method}.accuracy")
+    check_speedups(runtime.METRICS / "benchmark.json", metrics["benchmark"])
+    check_plateaus(runtime.METRICS / "sweep.json", metrics["sweep"])
+    tables = {name: reports.table(runtime.PLOTS / f"{name}.csv", *columns) for name, columns in TABLES.items()}
+    if odd := set(tables["latency"]["network"]) - {"dense", "compact"}:
+        raise FileError(f"{runtime.PLOTS / 'latency.csv'} has the network {min(odd)}; it has to be dense or compact")
+    return metrics, tables
+
+
+def accuracy_against_sparsity(metrics: Metrics, scan: DataFrame, title: str) -> Figure:
     """Left how the size was chosen, on validation; right what each network is worth, on the test set.
 
     metrics: of the stages baseline, bayesian, prune and controls"""
@@ -89,7 +126,7 @@ def _named_results(axes: Axes, metrics: Metrics) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
+def training_curves(curves: dict[str, DataFrame], title: str) -> Figure:
     """Accuracy above, the terms of the loss below, and where a target moves beta, that and the size that it expects.  curves: by phase"""
     targets = [column for column in ("beta", "expected_size_percent") if column in curves["bayesian"]]
     mosaic: list[Any] = [[name for phase in PHASES for name in [f"{what} {phase}"] * 2] for what in ("accuracy", "terms")]
@@ -118,7 +155,7 @@ def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-def units_kept(units: pd.DataFrame, title: str) -> Figure:
+def units_kept(units: DataFrame, title: str) -> Figure:
     """units: layer, total, kept"""
     figure = style.figure(1.1 + 0.27 * len(units), title)
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
@@ -132,7 +169,7 @@ def units_kept(units: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def latency(rows: pd.DataFrame, title: str) -> Figure:
+def latency(rows: DataFrame, title: str) -> Figure:
     """Median and quartiles of dense and compact by engine and number of threads, of the smallest and the largest batch."""
     sizes = sorted({rows["batch"].min(), rows["batch"].max()})
     settings = [(str(row.engine), int(str(row.threads))) for row in rows[["engine", "threads"]].drop_duplicates().itertuples()]
@@ -161,7 +198,7 @@ def latency(rows: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def rejection(curves: pd.DataFrame, title: str) -> Figure:
+def rejection(curves: DataFrame, title: str) -> Figure:
     """Test accuracy on what is left when the least confident images are turned away."""
     figure = style.figure(3.6, title)
     axes, perfect = figure.subplots(), (curves[list(REJECTION)] == 100).all(axis=1)

@@ -33,8 +33,10 @@ def prune(params: Params) -> None:
 
     recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
 
+    known = checkpoint.Results(state.with_suffix(".scan"), distributed.first())
+
     def accuracy(network: nn.Module) -> float:
-        return accuracy_percent(network, dataset.validation)
+        return known.get(network, lambda: accuracy_percent(network, dataset.validation))
 
     rows, threshold = cuts.scanned(accuracy), params.prune.threshold
     if final_drop is not None:
@@ -59,7 +61,8 @@ def prune(params: Params) -> None:
         budget |= {"max_final_drop": final_drop, "final_drop": accuracy(dense) - accuracy(small)}
         print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
-    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), **networks.provenance(params))
+    store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), gap=report.gap,
+               **networks.provenance(params))
     artifacts.write_csv(runtime.PLOTS / "threshold_scan.csv", rows)
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))
@@ -73,7 +76,8 @@ def prune(params: Params) -> None:
         "logit_gap": gap,
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
-    state.unlink(missing_ok=True)
+    for path in (state, state.with_suffix(".scan")):
+        path.unlink(missing_ok=True)
     forget(trials)
 
 

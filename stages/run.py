@@ -18,11 +18,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import compose, pipeline, processes
+from stages import compose, pipeline, processes, reading, started
 from stages.pipeline import Stage
 
 PARAMS, NOTE = Path("params.yaml"), Path("scratch/run.yaml")
@@ -38,13 +36,13 @@ def run(names: Iterable[str] = (), overrides: Iterable[str] = (), into: Path | N
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError("another stages.run is at work in this checkout; wait for it, or use a second checkout") from None
-        params = compose.composed(*overrides) if overrides else _params(PARAMS)
+        params = compose.composed(*overrides) if overrides else reading.section(PARAMS)
         known = pipeline.stages(params)
         wanted = pipeline.needed(known, names or known)
-        if into and (into / PARAMS).is_file() and _params(into / PARAMS) != params:
+        if into and (into / PARAMS).is_file() and reading.section(into / PARAMS) != params:
             raise InputError(f"{into} holds a run with other parameters; name another folder")
         if overrides:
-            artifacts.write_bytes(PARAMS, compose.written(params).encode())
+            artifacts.write_bytes(PARAMS, reading.written(params).encode())
         for stage in wanted:
             note = pipeline.read_note(NOTE)
             if pipeline.done(stage, params, note):
@@ -64,7 +62,7 @@ def leave(folder: Path, stages: Iterable[Stage], params: Mapping[str, Any]) -> N
         shutil.copy(path, folder / path)
     artifacts.write_bytes(folder / PARAMS, PARAMS.read_bytes())
     kept = {stage.name: note["stages"][stage.name] for stage in finished}
-    artifacts.write_bytes(folder / NOTE.name, yaml.safe_dump({"commit": commit(), "stages": kept}, sort_keys=False).encode())
+    artifacts.write_bytes(folder / NOTE.name, reading.written({"commit": commit(), "stages": kept}).encode())
 
 
 def commit() -> str:
@@ -99,16 +97,11 @@ def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any], count: i
     if missing:
         raise InputError(f"the stage {stage.name} did not write {', '.join(missing)}")
     note["stages"][stage.name] = planned | {"outs": pipeline.entry(stage, params)["outs"]}
-    artifacts.write_bytes(NOTE, yaml.safe_dump(note, sort_keys=False).encode())
-
-
-def _params(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path} does not exist here; run in the top directory of the project")
-    return yaml.safe_load(path.read_text())
+    artifacts.write_bytes(NOTE, reading.written(note).encode())
 
 
 def main() -> None:
+    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as for dvc exp run")

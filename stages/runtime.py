@@ -5,19 +5,20 @@ import ctypes
 import hashlib
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
 import torch
-import yaml
 
 from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import params, pipeline, processes
+from stages import kept, params, pipeline, processes, reading, started
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
@@ -27,23 +28,38 @@ METRICS, PLOTS = Path("metrics"), Path("plots")
 
 @processes.together
 def main(stage: Callable[[params.Params], None]) -> None:
-    """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption."""
-    if stage.__module__ == "__main__":  # else it is called by other code, whose arguments are not meant for it
-        _answer_help(sys.modules["__main__"].__doc__ or "", Path(sys.argv[0]).stem)
+    """Runs a stage as a program: exit status 1 and one line for what a user can mend, 130 for an interruption, 143 for SIGTERM."""
+    name = stage.__module__.rpartition(".")[2]
+    if name == "__main__":  # else it is called by other code, whose arguments and signals are not meant for it
+        name = Path(sys.argv[0]).stem
+        _answer_help(sys.modules["__main__"].__doc__ or "", name)
+        started()
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # else torchrun's end
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the state of a training is written on the way out
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
     try:
-        stage(params.load())
+        with kept.outputs(name) if distributed.first() else nullcontext():
+            stage(params.load())
     except FileError as error:
         sys.exit(f"error: {error}; delete the file if it is there, and run dvc repro, which makes it")
     except InputError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except torch.OutOfMemoryError as error:
-        sys.exit(f"error: {str(error).splitlines()[0]} Lower the batch_size of this stage's section in params.yaml")
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        said = (str(error).splitlines() or ["too little memory"])[0].rstrip(".")
+        sys.exit(f"error: {said}. Lower the batch_size of this stage's section in params.yaml, or model.width")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _lacks_memory(error: MemoryError | RuntimeError) -> bool:
+    """A GPU says it by a type, numpy by Python's, torch's allocator on a CPU in words."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(said in str(error) for said in (
+        "can't allocate memory", "not enough memory", "invalid buffer size", "Storage size calculation overflow"))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,8 +78,8 @@ def _answer_help(doc: str, name: str) -> None:
 
 def _files_of(name: str) -> str:
     try:
-        stage = pipeline.stages(yaml.safe_load(Path("params.yaml").read_text()))[name]
-    except (InputError, KeyError, OSError, yaml.YAMLError):
+        stage = pipeline.stages(reading.section(Path("params.yaml")))[name]
+    except (InputError, KeyError, OSError):
         return "What it reads and writes is in dvc.yaml, in the top directory of the project."
     read = [dep for dep in stage.deps if not dep.startswith(("sparsify/", "stages/"))]
     return "\n".join(f"{what}: {', '.join(found) or 'nothing'}" for what, found in (

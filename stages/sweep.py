@@ -4,9 +4,9 @@ Each share is measured before and after the retraining (recovery). Units are phy
 
 import copy
 import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from statistics import mean, median, stdev
 from typing import Literal, NotRequired, TypedDict
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sparsify import artifacts, data
+from sparsify import artifacts, checkpoint, data
 from sparsify.compress import magnitude
 from sparsify.compress.recovery import Recovery
 from sparsify.compress.remove import remove
@@ -62,7 +62,7 @@ class Series(nn.Module):
 
 
 def sweep(params: Params) -> None:
-    start = time.perf_counter()
+    state = runtime.training_state("sweep", params, runtime.DATASET, runtime.BASELINE)
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = networks.load(runtime.BASELINE, networks.architecture(params, dataset))
     example = networks.example(dataset)
@@ -70,8 +70,9 @@ def sweep(params: Params) -> None:
     cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}
     recovery = recovery_of(params, dense, dataset, params.sweep.train)
     rows: list[Row] = []
-    for (method, share), network in tqdm(cut.items(), desc="sweep", unit=" points", disable=None):
-        rows += _point(network, structure, recovery, method, share, dataset, params)
+    with checkpoint.Results(state) as done:
+        for (method, share), network in tqdm(cut.items(), desc="sweep", unit=" points", disable=None):
+            rows += _point(network, structure, recovery, method, share, dataset, params, done)
 
     provenance = runtime.provenance(params.seed)  # before the threads change, which are those of the timing alone
     threads = runtime.threads(params.benchmark.threads[0])
@@ -93,9 +94,10 @@ def sweep(params: Params) -> None:
         **{method: {phase: _reach(_curve(rows, method, recovered), of_dense, params.sweep.max_accuracy_drop)
                     for recovered, phase in enumerate(PHASES)} for method in METHODS},
         "seeds": len(params.sweep.seeds),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(done.seconds, 1),
         "timing_threads": threads,
         **provenance}})
+    state.unlink(missing_ok=True)
 
 
 def _pruned(dense: nn.Module, structure: Structure, example: Tensor, method: str, params: Params) -> Iterator[tuple[float, nn.Module]]:
@@ -112,7 +114,7 @@ def _pruned(dense: nn.Module, structure: Structure, example: Tensor, method: str
 
 
 def _point(network: nn.Module, structure: Structure, recovery: Recovery, method: str, share: float, dataset: data.Dataset,
-           params: Params) -> Iterator[Row]:
+           params: Params, done: checkpoint.Results) -> Iterator[Row]:
     """A row for the pruned network, and one for each seed that it is retrained with; all start from the same weights, with the same
     teacher as the Bayesian nets.
 
@@ -121,10 +123,14 @@ def _point(network: nn.Module, structure: Structure, recovery: Recovery, method:
     weight decay. tests/compress/test_magnitude.py compares the two."""
     steps = {"weights": params.sweep.weight_steps, "units": params.sweep.unit_steps}[method]
     yield _row(network, structure, method, share, dataset, recovered=0, seed="")
-    for seed in params.sweep.seeds:
+
+    def retrained(seed: int) -> Row:
         trained = copy.deepcopy(network)
         replace(recovery, seed=seed)(trained, f"{method}, seed {seed}", total_steps=steps)
-        yield _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
+        return _row(trained, structure, method, share, dataset, recovered=1, seed=seed)
+
+    for seed in params.sweep.seeds:
+        yield done.get(f"{method} {share} {seed}", partial(retrained, seed))
 
 
 def _timed(test: data.Split) -> Tensor:

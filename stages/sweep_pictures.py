@@ -2,6 +2,7 @@
 
 Both axes are stretched where it matters: halving what is left, or halving the errors, is the same distance everywhere."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stages import runtime, style
+from sparsify.artifacts import FileError
+from sparsify.settings import quoted
+from stages import reports, runtime, style
 from stages.params import Params
 from stages.style import Label
 
@@ -80,6 +83,27 @@ def sweep_speedup(params: Params, metrics: Metrics, rows: pd.DataFrame) -> Figur
     return figure
 
 
+def check_plateaus(path: Path, sweep: Metrics) -> None:
+    """Raises FileError where the figures of the sweep, in `path`, lack where a plateau ends."""
+    for method in LEFT:
+        for phase in ("pruned", "recovered"):
+            try:
+                end = sweep[method][phase]["plateau_percent"]
+            except (KeyError, TypeError):
+                raise FileError(f"{path} does not say where the plateau of {method}, {phase}, ends") from None
+            if end is not None:
+                reports.number(path, sweep, f"{method}.{phase}.plateau_percent")
+
+
+def check_speedups(path: Path, benchmark: Metrics) -> None:
+    """Raises FileError where the figures of the benchmark, in `path`, have no speed-up by size of the batch."""
+    speedups = benchmark.get("speedup")
+    if not isinstance(speedups, dict) or not speedups or not all(re.fullmatch(r"batch_[0-9]{1,9}", key) for key in speedups):
+        raise FileError(f"{path} has {quoted(speedups)} as speedup; it has to have one for each batch_SIZE")
+    for key in speedups:
+        reports.number(path, benchmark, f"speedup.{key}.median", above=0)
+
+
 def timing_threads(report: Metrics) -> int:
     """report: of the sweep; one and the same as its other threads in those that were kept first"""
     return int(report["timing_threads"] if "timing_threads" in report else report["threads"])
@@ -145,7 +169,8 @@ def _groups(recipe: str, path: Path) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
         return []
-    table = pd.read_csv(path, keep_default_na=False)
+    counts = " ".join(count for pair in LEFT.values() for count in pair)
+    table = reports.table(path, "accuracy", "recipe method overrides", counts)
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
     groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
     return [(_named(str(method), str(overrides)), group) for (method, overrides), group in groups]

@@ -1,8 +1,13 @@
 """The Bayesian twin: noise and a prior on weights or units, trained until what is irrelevant has drowned in its noise."""
 
+import sys
 import time
+from itertools import count
+
+from tqdm import tqdm
 
 from sparsify import artifacts, checkpoint, data, distributed
+from sparsify.bayes.collapse import LEAST, Alarm, left
 from sparsify.bayes.variational import fit_posterior
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.structure import analyse
@@ -30,11 +35,21 @@ def train_bayesian(params: Params) -> None:
     task, teacher = Task(dataset.train, dataset.validation), networks.load(runtime.BASELINE, architecture) if share else None
     data_loss = task.learnt(train, teacher, share, params.bayesian.temperature)(model)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
+    target, warmup = next(iter(params.prior.target.given()), None), params.bayesian.kl_warmup_epochs
+    alarm = Alarm(dataset.validation.labels, max(0 if target else warmup, train.epochs / 4),
+                  f"{f'raise prior.target.{target}' if target else 'lower prior.beta or raise bayesian.kl_warmup_epochs'}, "
+                  "or lower bayesian.train.lr")
+    epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
+
     snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
 
     def evaluate() -> dict[str, float]:
         snapshots.after_epoch()
-        return {"validation_accuracy": task.score(model)}
+        accuracy = task.score(model)
+        if distributed.first():
+            for line in alarm.lines(model, next(epochs), accuracy):
+                tqdm.write(line, file=sys.stderr)
+        return {"validation_accuracy": accuracy}
 
     curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
                           f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots})
@@ -48,6 +63,7 @@ def train_bayesian(params: Params) -> None:
         "prior": params.prior.kind,
         **quality(model, dataset.test),
         "validation_accuracy": accuracy_percent(model, dataset.validation),
+        "layers_at_their_last_unit": sum(kept <= LEAST < total for kept, total, _ in left(model).values()),
         "seconds": round(time.perf_counter() - start, 1),
         **runtime.provenance(params.seed)}})
     state.unlink(missing_ok=True)

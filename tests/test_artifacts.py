@@ -2,9 +2,11 @@
 
 import csv
 import errno
+import io
 import json
 import os
 import resource
+import subprocess
 
 import pytest
 import torch
@@ -82,11 +84,14 @@ def test_tensors_and_plain_data_come_back(tmp_path):
 
 
 def test_file_with_code_in_it_is_refused_and_the_code_does_not_run(tmp_path):
-    torch.save({"state": {}, "extra": Code(tmp_path / "ran")}, tmp_path / "model.pt")
+    path = tmp_path / "model.pt"
+    torch.save({"state": {}, "extra": Code(tmp_path / "ran")}, path)
+    content = path.read_bytes()
+    path.write_bytes(content + artifacts.checksum(content).digest())
     with pytest.raises(FileError, match=r"model\.pt cannot be read"):
-        artifacts.read_tensors(tmp_path / "model.pt")
+        artifacts.read_tensors(path)
     assert not (tmp_path / "ran").exists()
-    torch.load(tmp_path / "model.pt", weights_only=False)
+    torch.load(io.BytesIO(content), weights_only=False)
     assert (tmp_path / "ran").exists(), "the code would not have run anyhow"
 
 
@@ -109,6 +114,28 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_file_of_something_without_names_is_refused(tmp_path):
-    torch.save(IMAGES, tmp_path / "images.pt")
+    buffer = io.BytesIO()
+    torch.save(IMAGES, buffer)
+    (tmp_path / "images.pt").write_bytes(buffer.getvalue() + artifacts.checksum(buffer.getvalue()).digest())
     with pytest.raises(FileError, match=r"images\.pt holds a Tensor; .* by name"):
         artifacts.read_tensors(tmp_path / "images.pt")
+
+
+def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f".a.json.{dead.pid}.tmp").write_text("half")
+    (tmp_path / f".b.{dead.pid}.tmp").mkdir()
+    (tmp_path / f".set.{dead.pid}.old").mkdir()
+    (tmp_path / f".set.{dead.pid}.old" / "inputs.npy").write_text("all")
+    kept = {f".c.json.{os.getpid()}.tmp", f".d.json.{os.getppid()}.tmp", ".hidden", ".e.tmp", ".f.12x.tmp", "g.json"}
+    for name in kept:
+        (tmp_path / name).write_text("")
+    artifacts.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"set"}
+    assert (tmp_path / "set" / "inputs.npy").read_text() == "all"
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.pt"), artifacts.naming(tmp_path / "model.pt"):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from sparsify.artifacts import read_tensors, write_tensors
 from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
-from sparsify.checkpoint import Keeper, seconds
+from sparsify.checkpoint import Keeper, Results, seconds
 from sparsify.data import Split
 from sparsify.settings import InputError
 from sparsify.training import cross_entropy, fit
@@ -67,7 +68,7 @@ def test_the_state_is_written_when_its_time_has_come_and_at_an_interruption(tmp_
     with pytest.raises(KeyboardInterrupt):
         trained(train_settings(epochs=5), watching, state, save_every_seconds=every_seconds)
     assert there == seen
-    assert [row["epoch"] for row in torch.load(state)["curve"]] == [1, 2, 3]
+    assert [row["epoch"] for row in read_tensors(state)["curve"]] == [1, 2, 3]
 
 
 def test_what_is_kept_does_not_change_with_the_training(tmp_path):
@@ -76,7 +77,7 @@ def test_what_is_kept_does_not_change_with_the_training(tmp_path):
         keeper.keep([])
         kept = model.weight.detach().clone()
         model.weight.data.zero_()
-    assert torch.equal(torch.load(state)["parts"]["model"]["weight"], kept)
+    assert torch.equal(read_tensors(state)["parts"]["model"]["weight"], kept)
 
 
 def test_seconds_are_those_of_the_epochs_so_far(tmp_path):
@@ -96,3 +97,30 @@ def test_the_state_of_another_training_or_a_damaged_one_is_refused_by_name(tmp_p
     state.write_bytes(state.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"state\.pt"):
         trained(settings, interrupted_at(None), state)
+
+
+@pytest.mark.parametrize("content", [
+    {}, {"curve": 3}, {"curve": [{}]}, {"curve": [], "parts": {}, "random": {}},
+    {"curve": [], "parts": {"model": 3, "optimizer": {}, "schedule": {}}, "random": {"cpu": 3, "cuda": []}}])
+def test_a_file_that_holds_no_state_is_refused_by_name(tmp_path, train_settings, content):
+    state = tmp_path / "state.pt"
+    write_tensors(state, content)
+    with pytest.raises(InputError, match=r"state\.pt is not the state of this training"):
+        trained(train_settings(epochs=3), interrupted_at(None), state)
+
+
+def test_what_was_measured_is_not_measured_again_after_an_interruption(tmp_path):
+    path, asked = tmp_path / "rows.pt", []
+
+    def measure(name):
+        asked.append(name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return {"accuracy": float(len(asked))}
+    first, second = nn.Linear(2, 1), nn.Linear(2, 1)
+    with pytest.raises(KeyboardInterrupt), Results(path) as results:
+        for name, of in (("a", "a"), ("b", first), ("c", second)):
+            results.get(of, lambda name=name: measure(name))
+    again = Results(path)
+    assert [again.get(of, lambda: 0) for of in ("a", first, second)] == [{"accuracy": 1.0}, {"accuracy": 2.0}, 0]
+    assert again.seconds > 0

@@ -123,3 +123,10 @@ def test_a_network_goes_from_a_class_to_a_file_and_back(make_twin, tmp_path):
     assert small.into.out_features == 6 and small.stem.out_features % 2 == 0
     sparsify.save(small, tmp_path / "small.safetensors")
     assert torch.equal(sparsify.load(tmp_path / "small.safetensors", Residual().double())(x), small.eval()(x))
+
+
+@every_kind
+@pytest.mark.parametrize("call", [sparsify.mask, sparsify.remove])
+def test_a_twin_is_not_taken_for_a_plain_network(make_twin, kind, call):
+    with pytest.raises(sparsify.InputError, match=r"the network is a Bayesian twin; give bake\(twin\)"):
+        call(make_twin(kind), five(), keep={"into": torch.arange(6) < 3})

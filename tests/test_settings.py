@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sparsify.bayes.priors import KINDS, PriorSettings
-from sparsify.settings import NOT_EMPTY, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, build, one_of
+from sparsify.settings import DIFFERENT, Count, Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, build, one_of
 from sparsify.training import StepSettings, TrainSettings
 
 
@@ -30,7 +30,7 @@ class Outer(Settings):
     flag: bool
     limit: float | None
     side: PositiveInt | None
-    sizes: Annotated[tuple[PositiveInt, ...], NOT_EMPTY]
+    sizes: Annotated[tuple[PositiveInt, ...], DIFFERENT]
     extras: tuple[PositiveInt, ...]
     inner: Inner
 
@@ -83,7 +83,8 @@ def test_settings_cannot_be_changed_afterwards():
     ("flag", "yes", "true or false"),
     ("limit", "none", "a number"),
     ("limit", False, "a number"),
-    ("sizes", [], "not empty"),
+    ("sizes", [], "at least one"),
+    ("sizes", [2, 2], "none twice"),
     ("sizes", 64, "a list"),
     ("sizes", "64", "a list"),
     ("inner", 3, "rate, share, noise"),
@@ -91,7 +92,7 @@ def test_settings_cannot_be_changed_afterwards():
     ("inner", None, "rate, share, noise"),
     ("inner.rate", 0, "> 0"),
     ("inner.rate", -0.1, "> 0"),
-    ("inner.rate", "1e-3", "1.0e-3"),
+    ("inner.rate", "1e-3", "a number"),
     ("inner.rate", True, "a number"),
     ("inner.rate", None, "a number"),
     ("inner.rate", [1.0], "a number"),
@@ -119,6 +120,18 @@ def test_number_that_is_not_finite_is_refused(key, value):
     assert message(changed(key, value)) == f"{key} is {value}; it has to be a finite number"
 
 
+def test_a_message_is_one_line_whatever_it_quotes():
+    assert str(InputError("a\nb\x1b[31m\u2028\ud800é")) == "a\\nb\\x1b[31m\\u2028\\ud800é"
+    assert message(GOOD | {"a\nb": 1}).startswith("a\\nb is not a key")
+    assert len(message(changed("inner.rate", "x" * 10_000))) < 300
+    assert "a number without end" in message(changed("skipped", 10**5000))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_no_file_could_be_called_is_refused(text):
+    assert "without a zero byte" in message(changed("name", text))
+
+
 def test_number_too_large_for_a_float_is_refused():
     assert message(changed("inner.rate", 10**400)) == "inner.rate is inf; it has to be a finite number"
 
@@ -143,8 +156,8 @@ def test_settings_that_extend_others_check_the_fields_of_both():
     class More(Inner):
         steps: Count = 0
 
-    assert error(lambda: More(rate=-1.0)) == "More.rate is -1.0; it has to be a number > 0"
-    assert error(lambda: More(rate=1.0, steps=-1)) == "More.steps is -1; it has to be a whole number >= 0"
+    assert error(lambda: More(rate=-1.0)) == "More.rate is -1.0; it has to be a number > 0, from 1e-30 to 1e30"
+    assert error(lambda: More(rate=1.0, steps=-1)) == "More.steps is -1; it has to be a whole number >= 0, at most 10**9"
 
 
 def test_numbers_of_numpy_become_pythons_own():
@@ -201,8 +214,9 @@ def test_what_is_not_a_mapping_is_refused_with_the_keys(mapping):
 @pytest.mark.parametrize(("make", "said"), [
     (lambda: PriorSettings(kind="gausian"),
      "PriorSettings.kind is 'gausian'; it has to be one of log_uniform, gaussian, mixture, ard, gate"),
-    (lambda: PriorSettings(kind="gate", initial_alpha=-1), "PriorSettings.initial_alpha is -1; it has to be a number > 0"),
-    (lambda: TrainSettings(lr=-1), "TrainSettings.lr is -1; it has to be a number > 0"),
+    (lambda: PriorSettings(kind="gate", initial_alpha=-1),
+     "PriorSettings.initial_alpha is -1; it has to be a number > 0, from 1e-30 to 1e30"),
+    (lambda: TrainSettings(lr=-1), "TrainSettings.lr is -1; it has to be a number > 0, from 1e-30 to 1e30"),
     (lambda: TrainSettings(epochs=2.5), "TrainSettings.epochs is 2.5, a number; it has to be a whole number"),
     (lambda: StepSettings(optimizer="adam"), "StepSettings.optimizer is 'adam'; it has to be one of adamw, sgd"),
 ])

@@ -121,7 +121,30 @@ def test_a_broken_loss_names_its_step_and_term(train_settings, value):
         return {"nll": model(batch.images).mean(), "kl": torch.tensor(value if len(calls) == 8 else 1.0)}
     with pytest.raises(InputError, match=f"test stopped: the term kl became {value} at step 8"):
         train(model, train_settings(epochs=5), loss)
-    assert len(calls) == 10  # the end of the second epoch of 5 steps
+    assert len(calls) == 8  # on a CPU; a GPU would wait for the answer
+
+
+@pytest.mark.parametrize(("value", "words"), [(1e38, r"the largest number stands in 4\.bias, 1e\+38"),
+                                              (math.nan, r"1 of 6 tensors are not finite, 4\.bias the first")])
+def test_a_training_that_breaks_names_the_layer(train_settings, value, words):
+    model = network()
+
+    def blown(batch):
+        with torch.no_grad():
+            model[4].bias.fill_(value)
+        return {"nll": cross_entropy(model, train_settings())(batch)["nll"] * 1e38 * 1e38}
+    with pytest.raises(InputError, match=words):
+        train(model, train_settings(epochs=1), blown)
+
+
+def test_a_batch_of_one_under_batch_norm_is_refused_and_none_is_left_over(train_settings):
+    for batch_size in (1, len(TRAIN) - 1):
+        model, settings = network(), train_settings(epochs=1, batch_size=batch_size)
+        if batch_size == 1:
+            with pytest.raises(InputError, match="BatchNorm cannot take the statistics of a batch of one example; raise the batch_size"):
+                train(model, settings, cross_entropy(model, settings))
+        else:  # what is left over, one example, is left out of the epoch
+            assert math.isfinite(train(model, settings, cross_entropy(model, settings))[0]["nll"])
 
 
 def test_a_curve_holds_the_mean_of_every_term(train_settings):

@@ -37,6 +37,9 @@ def bayesianize(model: nn.Module, example: Example, prior: str | PriorSettings =
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     if groups_of(model):
         raise InputError("the network is Bayesian already; give the plain one, or bake(twin)")
+    if half := [name for name, parameter in model.named_parameters() if parameter.dtype == torch.float16]:
+        raise InputError(f"{half[0]} is float16, which has no number as small as a variance; give model.float(), and train it in "
+                         "mixed precision if that is wanted")
     structure = analyse(model, example) if structure is None else structure
     covered = cover(structure, model, settings.kind, inputs, protect)
     if not covered.chosen():

@@ -14,7 +14,7 @@ from sparsify.bayes.target import ExpectedSize, Pressure
 from sparsify.data import Loaded, Split
 from sparsify.settings import Fraction, NonNegative, Positive, Settings
 from sparsify.structure import Structure
-from sparsify.training import LossFunction, TrainSettings, fit
+from sparsify.training import LossFunction, Temperature, TrainSettings, fit
 
 _TRAIN = TrainSettings(epochs=40, lr=1e-3, weight_decay=0.0, precision="bfloat16")
 
@@ -24,7 +24,7 @@ class VariationalSettings(Settings):
     kl_warmup_epochs: NonNegative = 5.0  # without a target
     noise_lr_factor: Positive = 10.0  # the learning rate of noise and gates over that of the weights
     distill: Fraction = 0.0  # share of the loss on the data that comes from the dense teacher
-    temperature: Positive = 2.0
+    temperature: Temperature = 2.0
     train: TrainSettings = _TRAIN
 
 

@@ -30,6 +30,8 @@ def mask(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None =
 def silenced(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor] | None, weights: Mapping[str, Tensor] | None,
              inputs: bool = False) -> tuple[nn.Module, dict[str, Tensor]]:
     """The masked copy, and by stream which units are alive in it.  -> (units,) bool, on the CPU"""
+    if any("sparsify_coverage" in vars(module) for module in model.modules()):  # as bayesianize leaves it
+        raise InputError("the network is a Bayesian twin; give bake(twin), which is plain again, or take compact(twin, ...)")
     for what, masks in (("keep", keep), ("weights", weights)):
         if masks is not None and not isinstance(masks, Mapping):
             raise InputError(f"{what} is a {type(masks).__name__}; it has to be a dict of masks by name")

@@ -9,8 +9,8 @@ from torch import nn
 
 from sparsify.compress.masks import hold_zeros
 from sparsify.data import Loaded, Split
-from sparsify.settings import Fraction, Positive, Settings
-from sparsify.training import LossFunction, StepSettings, TrainSettings, fit, seed_draws
+from sparsify.settings import Fraction, Settings
+from sparsify.training import LossFunction, StepSettings, Temperature, TrainSettings, fit, seed_draws
 
 _TRAIN = TrainSettings(epochs=40, lr=1e-3, precision="bfloat16")
 _TIMED_STEPS = 20
@@ -19,7 +19,7 @@ _TIMED_STEPS = 20
 @dataclass(frozen=True)
 class RecoverySettings(Settings):
     distill: Fraction = 0.9  # share of the loss that comes from the dense teacher
-    temperature: Positive = 2.0
+    temperature: Temperature = 2.0
     train: TrainSettings = _TRAIN
 
 

@@ -44,13 +44,13 @@ def read(path: Path, prepare: Prepare) -> Tensor:
     """(C, H, W) uint8, one channel of a grey image and three of any other. Raises ValueError with the reason why it cannot be read."""
     from PIL import Image, ImageOps
 
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise ValueError("it is not a file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage beside the pixels, as in a camera's notes
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
-                if getattr(image, "is_animated", False) and image.format != "MPO":  # a .jpg of many telephones, with a preview
-                    raise ValueError("it is animated")
                 if image.format == "PNG" and image.tile and "16" in str(image.tile[0][3]):  # Pillow reads it in 8 bits
                     raise ValueError("it does not have 8 bits a channel")
                 if prepare.size:
@@ -63,6 +63,8 @@ def read(path: Path, prepare: Prepare) -> Tensor:
 
 def plain(image: Any) -> Any:
     """An image of Pillow as grey or RGB; what is transparent shows its own colour. Raises ValueError."""
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a .jpg of many telephones, with a preview
+        raise ValueError("it is animated")
     if image.mode not in _MODES:
         raise ValueError("it does not have 8 bits a channel")
     if image.mode in ("L", "RGB"):

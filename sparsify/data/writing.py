@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from sparsify.data import examples as reading
 from sparsify.data.examples import Examples, described
 from sparsify.data.splits import Scaling
-from sparsify.data.storage import INPUTS, LABELS, chunks, new_folder, write_about
+from sparsify.data.storage import CHUNK_BYTES, INPUTS, LABELS, chunks, new_folder, write_about
 from sparsify.settings import InputError
 
 TEST_SHARE = 5  # one example in so many of each class is for the test, where none are named
@@ -40,10 +41,10 @@ def save(path: Path, train: Examples, test: Examples | None, n_validation: int, 
                              f"{len(learning)} {'images' if inputs.ndim == 4 else 'rows'} to train on")
         order = learning[torch.randperm(len(learning), generator=torch.Generator().manual_seed(seed))]
         parts = {"validation": order[:n_validation], "train": order[n_validation:], "test": testing}
-        write_about(folder, names, _scaling(inputs, parts["train"].sort().values))
         np.save(folder / LABELS, labels.numpy())
         for part, rows in parts.items():
             np.save(folder / f"{part}.npy", rows.numpy())
+        write_about(folder, names, _scaling(inputs, parts["train"].sort().values))
 
 
 def _inputs(path: Path, train: Examples, test: Examples | None, skip: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,13 +123,20 @@ def _scaling(inputs: Any, rows: Tensor) -> Scaling:
     return Scaling(mean.float(), std.float(), 255.0 if byte else 1.0)
 
 
+def _pieces(inputs: Any, rows: Tensor, times: int) -> Iterator[Tensor]:
+    """The values of `rows`, as many at a time as take CHUNK_BYTES when each becomes `times` as large.  -> (C, n) each"""
+    for chunk in chunks(rows, times * inputs[:1].nbytes):
+        values = torch.from_numpy(np.asarray(inputs[chunk.numpy()])).transpose(0, 1).flatten(1)
+        most = max(1, CHUNK_BYTES // (times * len(values) * values.element_size()))
+        yield from values.split(max(most, values.shape[1] if len(chunk) > 1 else 0), 1)  # one example may be more than that by itself
+
+
 def _of_bytes(inputs: Any, rows: Tensor, grey: bool) -> tuple[Tensor, Tensor]:
     """Mean and variance by channel or feature of x / 255, exact: from how often each byte comes. grey: about 0.  (C,), (C,) float64"""
     counts = torch.zeros(inputs.shape[1] * 256, dtype=torch.long)
     offsets = 256 * torch.arange(inputs.shape[1])[:, None]
-    for chunk in chunks(rows, 16 * inputs[:1].nbytes):  # counting takes 8 bytes a pixel, twice
-        channels = torch.from_numpy(np.asarray(inputs[chunk.numpy()])).transpose(0, 1).flatten(1)
-        counts += (channels + offsets).flatten().bincount(minlength=len(counts))
+    for values in _pieces(inputs, rows, 16):  # counting takes 8 bytes a pixel, twice
+        counts += (values + offsets).flatten().bincount(minlength=len(counts))
     means, variances = [], []
     for channel in counts.view(-1, 256).tolist():
         total = sum(channel)
@@ -143,8 +151,8 @@ def _of_numbers(inputs: Any, rows: Tensor, grey: bool) -> tuple[Tensor, Tensor]:
     """The same of x itself."""
     def average(term: Any) -> Tensor:
         sums, n = torch.zeros(inputs.shape[1], dtype=torch.float64), len(rows) * math.prod(inputs.shape[2:])
-        for chunk in chunks(rows, 4 * inputs[:1].nbytes):
-            sums += term(torch.from_numpy(np.asarray(inputs[chunk.numpy()])).transpose(0, 1).flatten(1).double()).sum(1)
+        for values in _pieces(inputs, rows, 4):
+            sums += term(values.double()).sum(1)
         return sums / n
     mean = torch.zeros(inputs.shape[1], dtype=torch.float64) if grey else average(lambda values: values)
     return mean, average(lambda values: (values - mean[:, None]).square())

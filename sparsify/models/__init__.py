@@ -6,7 +6,7 @@ own.py                       those that a function of the user's makes
 architecture.py              which of them a name means
 weights.py                   dense weights from a file"""
 
-from sparsify.models.architecture import NAME, NAMES, Architecture, build
+from sparsify.models.architecture import NAME, NAMES, Architecture, Width, build
 from sparsify.models.chains import MLP_WIDTHS, VGG16_WIDTHS
 
-__all__ = ["MLP_WIDTHS", "NAME", "NAMES", "VGG16_WIDTHS", "Architecture", "build"]
+__all__ = ["MLP_WIDTHS", "NAME", "NAMES", "VGG16_WIDTHS", "Architecture", "Width", "build"]

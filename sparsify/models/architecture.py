@@ -8,7 +8,7 @@ from typing import Annotated
 from torch import nn
 
 from sparsify.models import chains, own, registry, resnet, vit
-from sparsify.settings import Check, InputError, Positive, PositiveInt, Settings
+from sparsify.settings import Check, InputError, PositiveInt, Settings, between
 
 NAMES = (*chains.MLP_WIDTHS, "lenet5", "vgg16", *resnet.DEPTHS, "vit")  # built in
 _SIDES = {"lenet5": 28, "vgg16": 32}  # of the only images that these take
@@ -23,6 +23,8 @@ def _allowed(name: str) -> str:
 
 NAME = Check(_allowed, lambda name: name in NAMES or registry.is_name(name) or own.is_name(name))
 
+Width = Annotated[float, between(0.001, 100)]
+
 
 @dataclass(frozen=True)
 class Architecture(Settings):
@@ -31,7 +33,7 @@ class Architecture(Settings):
     name: Annotated[str, NAME]  # built in (NAMES), torchvision:NAME, or package.module:function
     input_shape: tuple[PositiveInt, ...]  # of one example: (C, H, W) of an image, (F,) of a row of a table
     n_classes: PositiveInt
-    width: Positive = 1.0  # multiplies the units of every hidden layer
+    width: Width = 1.0  # multiplies the units of every hidden layer
 
     @property
     def known(self) -> bool:

@@ -30,13 +30,20 @@ def load(model: nn.Module, path: Path, n_classes: int) -> list[str]:
         parts.append("of other shapes are " + _listed([f"{name} {shapes[name][0]} in place of {shapes[name][1]}" for name in other]))
     if parts:
         raise InputError(f"{path} holds weights of another network than the {type(model).__name__}: {'; '.join(parts)}")
-    model.load_state_dict({name: tensor for name, tensor in found.items() if name not in fresh}, strict=False)
+    try:
+        model.load_state_dict({name: tensor for name, tensor in found.items() if name not in fresh}, strict=False)
+    except RuntimeError:  # of sparse, quantised or meta tensors
+        kinds = sorted({str(tensor.layout if tensor.layout != torch.strided else tensor.dtype) for tensor in found.values()})
+        raise InputError(f"{path} holds tensors that cannot be copied into the network ({', '.join(kinds)}); save them as dense floats, as "
+                         "tensor.to_dense() gives them") from None
     return fresh
 
 
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors in a file, by name, on the CPU. Raises InputError."""
     content: object
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise InputError(f"{path} is not a file; name a file of weights, .safetensors or a state_dict")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -1,6 +1,7 @@
 """A folder of images becomes the data set that torchvision's transforms say, or one line that names what is wrong."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -182,7 +183,18 @@ def to_nowhere(path: Path) -> None:
     path.symlink_to("nowhere.png")
 
 
-UNREADABLE["link to nowhere"] = (to_nowhere, "No such file")
+def to_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+def other_format(path: Path) -> None:
+    path.write_bytes(b"\0\0\0\x20ftypavif" + bytes(200))
+
+
+UNREADABLE |= {"link to nowhere": (to_nowhere, "No such file"), "link to a pipe": (to_a_pipe, "not a file"),
+               "AVIF": (other_format, "cannot identify")}
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)

@@ -1,5 +1,6 @@
 """What a Python function returns becomes a data set, or one line that says what came."""
 
+import io
 import os
 import sys
 import types
@@ -141,6 +142,13 @@ class NoLength(Items):
         raise RuntimeError("not yet")
 
 
+def moving(number):
+    """An animated GIF, of which Pillow gives the first frame."""
+    content = io.BytesIO()
+    Image.new("L", (4, 4), 1).save(content, "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 2)])
+    return Image.open(content)
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         return iter([])
@@ -187,6 +195,7 @@ class Endless(IterableDataset):
     (lambda: [(torch.tensor(TABLE).to_sparse(), LABELS)] * 2, "has a Tensor of shape (30, 4) that is no array of numbers: TypeError"),
     (pair(TABLE, LABELS * 10**12), "has the label 2000000000000, and only 30 examples"),
     (lambda: [["x", "y"]] * 2, "has inputs of shape ()"),
+    (lambda: [Items(moving)] * 2, "example 0 of train of their_code:mine cannot be made into an image: ValueError: it is animated"),
     (lambda: [Items(lambda n: "text")] * 2, "example 0 of train of their_code:mine has inputs of shape (1,)"),
 ])
 def test_what_cannot_be_used_is_one_line(returned, words, module, tmp_path):

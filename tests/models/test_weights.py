@@ -98,6 +98,20 @@ def test_what_is_no_file_of_weights_is_one_line_and_no_code_is_run(tmp_path, nam
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
+def test_a_pipe_is_no_file_of_weights(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is not a file"):
+        weights.read(tmp_path / name)
+
+
+def test_sparse_weights_are_one_line(tmp_path):
+    torch.save({name: tensor.to_sparse() for name, tensor in network().state_dict().items() if tensor.ndim}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"tensors that cannot be copied into the network \(torch.sparse_coo\)") as caught:
+        weights.load(network(), tmp_path / "a.pt", 4)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.safetensors does not exist"):
         weights.read(tmp_path / "nowhere.safetensors")

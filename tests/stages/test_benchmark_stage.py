@@ -109,7 +109,7 @@ def test_without_a_compiler_its_rows_are_left_out_with_one_line(monkeypatch, cap
 def test_metrics_of_another_export_are_named(capfd):
     exported()
     (runtime.METRICS / "export.json").write_text("{}")
-    with pytest.raises(SystemExit, match=r"metrics/export\.json does not say what the files in models/export are worth"):
+    with pytest.raises(SystemExit, match=r"metrics/export\.json does not hold the figures of export"):
         run()
 
 

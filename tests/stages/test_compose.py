@@ -6,7 +6,8 @@ from test_recipes import CONF, RECIPES
 from test_recipes import compose as by_dvc
 
 from sparsify.settings import InputError
-from stages.compose import composed, written
+from stages.compose import composed
+from stages.reading import written
 
 OVERRIDES = [(), ("seed=2", "prior.kind=mixture"), ("baseline.lr=1e-3", "prior.variance_floor=1.0e-6", "model.width=0.5"),
              ("controls.methods=[]", "sweep.shares=[0,50]", "prune.threshold=null"), ("prune.inputs=true", "prune.threshold=3")]

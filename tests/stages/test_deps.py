@@ -13,9 +13,9 @@ TOP = Path(__file__).parents[2]
 PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
 STAGES = pipeline.stages(PARAMS, TOP / "dvc.yaml")
 CARRIERS = {  # named in the header of dvc.yaml: their content reaches a result through params and files, which DVC tracks itself
-    "stages/params.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py", "sparsify/tensorfile.py",
-    "sparsify/checkpoint.py", "sparsify/compress/store.py", "sparsify/data/mapped.py", "sparsify/data/loaded.py",
-    "sparsify/data/memory.py"}
+    "stages/params.py", "stages/reading.py", "stages/reports.py", "stages/runtime.py", "sparsify/settings.py", "sparsify/artifacts.py",
+    "sparsify/tensorfile.py", "sparsify/checkpoint.py", "sparsify/alike.py", "sparsify/compress/store.py", "sparsify/data/mapped.py",
+    "sparsify/data/loaded.py", "sparsify/data/memory.py"}
 # What decides data/dataset alone.
 SOURCES = {f"sparsify/data/{name}.py" for name in ("named", "folder", "images", "functions", "examples", "writing")}
 every_stage = pytest.mark.parametrize("stage", STAGES)

@@ -156,6 +156,42 @@ def test_device_without_enough_memory_is_told_what_to_lower(monkeypatch):
     assert "Tried to allocate 2 GiB. Lower the batch_size" in error_of(train_baseline.train_baseline)
 
 
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 7 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory: x")])
+def test_a_cpu_without_enough_memory_too(error, monkeypatch):
+    def full(*_, **__):
+        raise error
+    monkeypatch.setattr(train_baseline, "fit", full)
+    assert "Lower the batch_size of this stage's section in params.yaml, or model.width" in error_of(train_baseline.train_baseline)
+
+
+def test_a_defect_is_not_taken_for_a_lack_of_memory(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("a defect")
+    monkeypatch.setattr(train_baseline, "fit", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        runtime.main(train_baseline.train_baseline)
+
+
+@pytest.mark.parametrize(("override", "stage", "words"), [
+    ("model.width=90.0", train_baseline.train_baseline, "model.width is 90, with which lenet-300-100 takes"),
+    ("benchmark.batch_sizes=[1,1000000]", benchmark.benchmark, "benchmark.batch_sizes has 1,000,000, which takes 9.41 GB")])
+def test_what_the_memory_cannot_hold_is_refused_before_it_is_taken(override, stage, words, monkeypatch):
+    shutil.copy(runtime.BASELINE, runtime.COMPACT)
+    monkeypatch.setattr("sparsify.data.memory.free", lambda _: 3 << 30)
+    prepare(override)
+    assert words in error_of(stage)
+
+
+def test_a_collapse_is_told_while_it_happens(capsys):
+    prepare("prior.beta=1.0e+6", "bayesian.kl_warmup_epochs=0", "bayesian.train.epochs=6", "bayesian.noise_lr_factor=1000.0")
+    runtime.main(train_bayesian.train_bayesian)
+    said = [line for line in capsys.readouterr().err.splitlines() if "about to lose" in line]
+    assert len({line.partition(":")[0] for line in said}) == len(said) >= 1
+    assert said[0].endswith("left with less noise than signal; lower prior.beta or raise bayesian.kl_warmup_epochs, or lower "
+                            "bayesian.train.lr")
+    assert json.loads((runtime.METRICS / "bayesian.json").read_text())["bayesian"]["layers_at_their_last_unit"] > 0
+
+
 def test_network_that_breaks_in_its_last_step_is_refused():
     prepare("baseline.lr=1.0e+30", "baseline.epochs=1")  # of one step, whose loss is still that of the first weights
     assert "learning rate" in error_of(train_baseline.train_baseline)

@@ -1,0 +1,35 @@
+"""Prints the table of docs/reliability.md:
+
+    python -m benchmarks.faults --kills 200 --cases 5000
+
+Works in temporary clones of the last commit; nothing of this checkout is touched. Ends with status 1 where a promise did not hold."""
+
+import argparse
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.faults import kills
+from benchmarks.report import table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", metavar="N", type=int, default=10)
+    parser.add_argument("--cases", metavar="N", type=int, default=0, help="of bad input")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--scratch", type=Path, help="folder to work in; else a temporary one")
+    chosen = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory(dir=chosen.scratch) as folder:
+        if chosen.kills:
+            rows += kills.run(chosen.kills, chosen.seed, Path(folder))
+        if chosen.cases:
+            rows += importlib.import_module("benchmarks.faults.inputs").run(chosen.cases)
+    print(table(rows))
+    sys.exit(any(row.get("broken") for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Bad input in short form: some dozens of generated cases end in one line or are rightly taken, in a process that has limits."""
+
+import os
+import shutil
+import sys
+import time
+from random import Random
+
+import pytest
+
+from benchmarks.faults import inputs, mutations
+from benchmarks.faults.watched import watched
+
+
+def test_bad_input_is_one_line_or_rightly_taken():
+    problems: list[str] = []
+    rows = inputs.run(27, seed=1, problems=problems)
+    assert problems == []
+    assert sum(row["cases"] for row in rows) == 27
+    assert all(row["cases"] == row["one line"] + row["accepted"] and not row["broken"] for row in rows)
+    assert sum(row["one line"] for row in rows) > 9
+
+
+def test_the_same_seed_gives_the_same_cases(tmp_path, monkeypatch):
+    def drawn(seed):
+        return [(case.kind, draw.random()) for case, draw in inputs.cases(20, seed)]
+    assert drawn(1) == drawn(1) != drawn(2)
+    text = "a: 1\nb: [1, 2]\n"
+    assert mutations.harmed_text(text, Random(3)) == mutations.harmed_text(text, Random(3))
+    assert any(mutations.harmed({"a": {"b": 1}}, Random(seed)) != {"a": {"b": 1}} for seed in range(3))
+
+
+def exits_with(code):
+    return lambda: sys.exit(code)
+
+
+@pytest.mark.parametrize(("call", "outcome"), [
+    (lambda: None, "accepted"), (exits_with("error: the file x is none"), "one line"), (exits_with("error: one\ntwo"), "several lines"),
+    (exits_with("no such word"), "several lines"), (exits_with(3), "several lines"), (lambda: 1 // 0, "traceback"),
+    (lambda: os.kill(os.getpid(), 9), "killed"), (lambda: time.sleep(60), "hang"), (lambda: bytearray(1 << 40), "traceback")],
+    ids=["accepted", "line", "lines", "other words", "status", "defect", "killed", "hang", "memory"])
+def test_how_a_call_ends_is_told_apart(call, outcome):
+    assert watched(call, seconds=2).outcome == outcome
+
+
+def test_what_is_harmed_is_good_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs.good(tmp_path / "good")
+    shutil.copytree(inputs.TOP / "conf", "conf")
+    for kind, (_, call) in inputs.KINDS.items():
+        if kind not in inputs.RARE:  # which take seconds
+            assert watched(call).outcome == "accepted", kind

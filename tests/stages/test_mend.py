@@ -1,0 +1,141 @@
+"""What a kill or a failure would lose comes back: outputs, dvc.lock, queued experiments, and nothing stays behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from test_recipes import compose
+
+from sparsify.settings import InputError
+from stages import kept, mend, params, runtime
+
+REPO = Path(__file__).parents[2]
+STAGE = "train_baseline"
+LOCK = yaml.safe_dump({"schema": "2.0", "stages": {"download": {"cmd": "x"}}})
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    """A pipeline of which one stage has run."""
+    monkeypatch.chdir(tmp_path)
+    compose(tmp_path / "params.yaml", "recipe=smoke")
+    (tmp_path / "dvc.yaml").write_bytes((REPO / "dvc.yaml").read_bytes())
+    kept.LOCK.write_text(LOCK)
+    runtime.main(stage(lambda: write("first")))
+    return tmp_path
+
+
+def stage(act):
+    def run(_: params.Params) -> None:
+        act()
+    run.__module__ = f"stages.{STAGE}"
+    return run
+
+
+def write(text: str) -> None:
+    for path in kept.outs(STAGE):
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+
+
+def delete() -> None:
+    for path in kept.outs(STAGE):
+        path.unlink()
+
+
+def contents() -> set[str]:
+    return {path.read_text() for path in kept.outs(STAGE)}
+
+
+@pytest.mark.parametrize("error", [InputError("no"), OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit(143)])
+def test_a_stage_that_fails_leaves_the_last_outputs_all_of_one_run(error):
+    def half():
+        kept.outs(STAGE)[0].write_text("second")
+        raise error
+    assert len(kept.outs(STAGE)) == 3
+    delete()  # as DVC does
+    with pytest.raises(SystemExit):
+        runtime.main(stage(half))
+    assert contents() == {"first"}
+
+
+def test_outputs_that_nobody_deleted_are_left_alone_by_a_failing_stage():
+    def fail():
+        raise InputError("no")
+    write("mine")
+    with pytest.raises(SystemExit):
+        runtime.main(stage(fail))
+    assert contents() == {"mine"}
+
+
+def test_what_a_killed_stage_lost_comes_back_by_one_command():
+    delete()
+    kept.outs(STAGE)[0].write_text("half of the second")
+    assert any(STAGE in line for line in mend.mend())
+    assert contents() == {"first"} and mend.mend() == []
+
+
+@pytest.mark.parametrize("damage", ["", "schema: '2.0'\nstages:\n  down", "[]", "\0"])
+def test_a_damaged_lock_file_comes_back_from_before_the_last_stage(damage):
+    kept.LOCK.write_text(damage)
+    assert mend.mend() == ["dvc.lock was damaged: it is as before the last stage"]
+    assert kept.LOCK.read_text() == LOCK
+
+
+def test_a_damaged_lock_file_comes_back_from_git_where_no_stage_has_run(workspace):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    (kept.LAST / kept.LOCK).unlink()
+    kept.LOCK.write_text("")
+    assert mend.mend() == ["dvc.lock was damaged: it is as in the last commit"]
+    assert kept.LOCK.read_text() == LOCK
+
+
+def test_an_experiment_whose_worker_died_is_queued_again_and_its_folder_removed(workspace):
+    celery = mend.EXPERIMENTS / "celery"
+    for folder in ("broker/in", "broker/processed", "result"):
+        (celery / folder).mkdir(parents=True)
+    for name, task in (("lost", mend.RUN), ("done", mend.RUN), ("other", "celery.ping")):
+        (celery / "broker" / "processed" / f"{name}.celery.msg").write_text(json.dumps({"headers": {"task": task, "id": name}}))
+    (celery / "result" / "celery-task-meta-done").write_text("{}")
+    (mend.EXPERIMENTS / "tmpabc").mkdir()
+    (mend.EXPERIMENTS / "rwlock").write_text("")
+    assert len(mend.mend()) == 3
+    assert [path.name for path in (celery / "broker" / "in").iterdir()] == ["lost.celery.msg"]
+    assert not (mend.EXPERIMENTS / "tmpabc").exists() and not (mend.EXPERIMENTS / "rwlock").exists() and mend.mend() == []
+
+
+def test_nothing_is_mended_while_dvc_is_at_work(workspace):
+    (workspace / "dvc").write_text("import time\ntime.sleep(60)")
+    (mend.EXPERIMENTS / "tmpabc").mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "dvc", "repro"])
+    try:
+        assert [str(process.pid) in line for line in mend.mend()] == [True]
+        assert (mend.EXPERIMENTS / "tmpabc").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("first_import", ["yaml", "torch", "safetensors"])
+def test_an_interruption_while_python_imports_ends_at_once_and_silently(workspace, first_import):
+    """Even where whoever imports swallows it."""
+    (workspace / "sitecustomize.py").write_text(f"""
+import sys, os, signal
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {first_import!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException:
+                pass
+sys.meta_path.insert(0, Interrupt())""")
+    done = subprocess.run([sys.executable, "-m", f"stages.{STAGE}"], capture_output=True, text=True, timeout=120,
+                          env=os.environ | {"PYTHONPATH": f"{workspace}:{REPO}"})
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
