@@ -15,6 +15,7 @@ from sparsify.data import folder
 from sparsify.settings import (
     DIFFERENT,
     Check,
+    Count,
     InputError,
     NonNegative,
     Percent,

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from sparsify.artifacts import FileError, picture, write_bytes
 from stages import reports, runtime, style
-from stages.params import Params
+from stages.params import CONTROLS, Params
 from stages.style import Label, Look
 from stages.sweep_pictures import Metrics, check_plateaus, check_speedups, sweep_curves, sweep_speedup
 
 # What the pictures take of the metrics, by stage; of the others `above` 0.
-FIGURES = {"baseline": ["accuracy"], "bayesian": ["accuracy"], "benchmark": [], "controls": [],
+FIGURES = {"baseline": ["accuracy"], "bayesian": ["accuracy"], "controls": [], "benchmark": [],
            "prune": ["threshold", "accuracy_compact", "accuracy_finetuned", "hidden_removed_percent", "hidden_left", "hidden_total"],
            "sweep": ["dense.accuracy", "seeds", "timing_threads"]}
 SIZES = {"prune": ["compression_nonzeros"], "sweep": ["dense.weights", "dense.hidden"]}
@@ -31,22 +32,16 @@ TABLES = {**{f"{phase}_curve": ("epoch validation_accuracy seconds", "", "") for
           "units": ("total kept", "layer", ""), "latency": ("batch threads median q25 q75", "engine network", ""),
           "rejection": (f"rejected_percent {' '.join(REJECTION)}", "", ""),
           "sweep": ("share recovered accuracy hidden_left nonzeros_left", "method", "speedup")}
-Tables = dict[str, pd.DataFrame]
-# The tables: columns of numbers, of text, and of numbers that may be missing.
-TABLES = {**{f"{phase}_curve": ("epoch validation_accuracy seconds", "", "") for phase in PHASES},
-          "threshold_scan": ("threshold hidden_removed_percent weights_removed_percent validation_accuracy", "", ""),
-          "units": ("total kept", "layer", ""), "latency": ("batch threads median q25 q75", "engine network", ""),
-          "rejection": (f"rejected_percent {' '.join(REJECTION)}", "", ""),
-          "sweep": ("share recovered accuracy hidden_left nonzeros_left", "method", "speedup")}
+Tables = dict[str, DataFrame]
 
 
 def plot(params: Params) -> None:
     metrics, tables = read()
     title = f"{params.recipe_name}, prior {params.prior.kind}"
-    curves = {phase: tables[f"{phase}_curve"] for phase in PHASES}
     pictures: dict[str, Callable[[], Figure]] = {
         "accuracy_against_sparsity": lambda: accuracy_against_sparsity(metrics, tables["threshold_scan"], title),
-        "training_curves": lambda: training_curves(curves, title), "units_kept": lambda: units_kept(tables["units"], title),
+        "training_curves": lambda: training_curves({phase: tables[f"{phase}_curve"] for phase in PHASES}, title),
+        "units_kept": lambda: units_kept(tables["units"], title),
         "latency": lambda: latency(tables["latency"], title), "rejection": lambda: rejection(tables["rejection"], title),
         "sweep": lambda: sweep_curves(params, metrics, tables["sweep"]),
         "sweep_speedup": lambda: sweep_speedup(params, metrics, tables["sweep"])}
@@ -74,9 +69,8 @@ def read() -> tuple[Metrics, Tables]:
             reports.number(path, metrics[name], key)
         for key in SIZES.get(name, ()):
             reports.number(path, metrics[name], key, above=0)
-    for method in ("magnitude", "scratch"):
-        if method in metrics["controls"]:
-            reports.number(runtime.METRICS / "controls.json", metrics["controls"], f"{method}.accuracy")
+    for method in (method for method in CONTROLS if method in metrics["controls"]):
+        reports.number(runtime.METRICS / "controls.json", metrics["controls"], f"{method}.accuracy")
     check_speedups(runtime.METRICS / "benchmark.json", metrics["benchmark"])
     check_plateaus(runtime.METRICS / "sweep.json", metrics["sweep"])
     tables = {name: reports.table(runtime.PLOTS / f"{name}.csv", *columns) for name, columns in TABLES.items()}
@@ -85,7 +79,7 @@ def read() -> tuple[Metrics, Tables]:
     return metrics, tables
 
 
-def accuracy_against_sparsity(metrics: Metrics, scan: pd.DataFrame, title: str) -> Figure:
+def accuracy_against_sparsity(metrics: Metrics, scan: DataFrame, title: str) -> Figure:
     """Left how the size was chosen, on validation; right what each network is worth, on the test set.
 
     metrics: of the stages baseline, bayesian, prune and controls"""
@@ -132,7 +126,7 @@ def _named_results(axes: Axes, metrics: Metrics) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
+def training_curves(curves: dict[str, DataFrame], title: str) -> Figure:
     """Accuracy above, the terms of the loss below, and where a target moves beta, that and the size that it expects.  curves: by phase"""
     targets = [column for column in ("beta", "expected_size_percent") if column in curves["bayesian"]]
     mosaic: list[Any] = [[name for phase in PHASES for name in [f"{what} {phase}"] * 2] for what in ("accuracy", "terms")]
@@ -161,7 +155,7 @@ def training_curves(curves: dict[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-def units_kept(units: pd.DataFrame, title: str) -> Figure:
+def units_kept(units: DataFrame, title: str) -> Figure:
     """units: layer, total, kept"""
     figure = style.figure(1.1 + 0.27 * len(units), title)
     axes, share = figure.subplots(), 100 * units["kept"] / units["total"]
@@ -175,7 +169,7 @@ def units_kept(units: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def latency(rows: pd.DataFrame, title: str) -> Figure:
+def latency(rows: DataFrame, title: str) -> Figure:
     """Median and quartiles of dense and compact by engine and number of threads, of the smallest and the largest batch."""
     sizes = sorted({rows["batch"].min(), rows["batch"].max()})
     settings = [(str(row.engine), int(str(row.threads))) for row in rows[["engine", "threads"]].drop_duplicates().itertuples()]
@@ -204,7 +198,7 @@ def latency(rows: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def rejection(curves: pd.DataFrame, title: str) -> Figure:
+def rejection(curves: DataFrame, title: str) -> Figure:
     """Test accuracy on what is left when the least confident images are turned away."""
     figure = style.figure(3.6, title)
     axes, perfect = figure.subplots(), (curves[list(REJECTION)] == 100).all(axis=1)

@@ -15,6 +15,7 @@ An entry's log alpha is the largest of those of its row, its column and itself; 
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ class Snapshots(nn.Module):
         super().__init__()
         self._twin, self._structure, self._epoch = (twin,), structure, 0  # a tuple registers nothing
         self._due = {0, *np.linspace(1, max(1, epochs), count).round().astype(int).tolist()} if count else set()
-        self._frames: list[Frame] = []
+        self._frames: Frame = {}  # with room for all, so that a state has the same form at every epoch
+        self._taken = 0
         self._shape = tuple(images.shape) if len(images.shape) == 3 else ()
         weights = {name: weight for name, weight in twin.named_parameters() if name in structure.uses and weight.ndim > 1}
         self._first = next(iter(weights), None)
@@ -51,15 +53,14 @@ class Snapshots(nn.Module):
         self._take()
 
     def get_extra_state(self) -> dict[str, object]:
-        return {"epoch": self._epoch, "frames": self._frames}
+        return {"epoch": self._epoch, "taken": self._taken, "frames": self._frames}
 
-    def set_extra_state(self, state: dict[str, object]) -> None:
-        self._epoch, self._frames = state["epoch"], state["frames"]  # type: ignore[assignment]
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self._epoch, self._taken, self._frames = state["epoch"], state["taken"], state["frames"]
 
     def write(self, path: Path) -> None:
         """The same bytes for the same frames; without frames a file that holds none."""
-        found: dict[str, np.ndarray] = {key: np.stack([frame[key].numpy() for frame in self._frames])
-                                        for key in (self._frames[0] if self._frames else {})}
+        found = {key: frames[:self._taken].numpy() for key, frames in self._frames.items()}
         if "filters" in found:
             shown = _telling(found["filters_alpha"][-1].reshape(found["filters"].shape[1], -1).min(1))
             found |= {key: found[key][:, shown] for key in ("filters", "filters_alpha")}
@@ -79,7 +80,10 @@ class Snapshots(nn.Module):
         frame |= {f"weights/{name}": _some(score.flatten()) for name, score in scores.weights.items()}
         if self._first and self._matrix:
             frame |= self._of_first(self._first, scores) | self._of_matrix(self._matrix, scores)
-        self._frames.append({key: (value.half() if value.is_floating_point() else value).cpu() for key, value in frame.items()})
+        for key, value in frame.items():
+            small = (value.half() if value.is_floating_point() else value).cpu()
+            self._frames.setdefault(key, small.new_zeros(len(self._due), *small.shape))[self._taken] = small
+        self._taken += 1
 
     def _of_first(self, name: str, scores: Scores) -> Frame:
         weight = self._twin[0].get_parameter(name)

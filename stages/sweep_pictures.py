@@ -169,7 +169,8 @@ def _groups(recipe: str, path: Path) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
     if not path.is_file():
         return []
-    table = reports.table(path, "accuracy", "recipe method overrides", f"{' '.join(' '.join(pair) for pair in LEFT.values())}")
+    counts = " ".join(count for pair in LEFT.values() for count in pair)
+    table = reports.table(path, "accuracy", "recipe method overrides", counts)
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)
     groups = table[of_priors & (table["recipe"] == recipe)].groupby(["method", "overrides"])
     return [(_named(str(method), str(overrides)), group) for (method, overrides), group in groups]
