@@ -15,7 +15,6 @@ from sparsify.data import folder
 from sparsify.settings import (
     DIFFERENT,
     Check,
-    Count,
     InputError,
     NonNegative,
     Percent,
