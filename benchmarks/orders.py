@@ -30,12 +30,12 @@ from sparsify.bayes.convert import Scores, bake
 from sparsify.compaction import ORDERS, relevant, scores
 from sparsify.compress.remove import draft
 from sparsify.compress.threshold import largest_within
+from sparsify.cuts import LEAST
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import counted, size, total
 from sparsify.structure import Structure, analyse
-from stages import compose, networks, runtime, twins
+from stages import compose, networks, reading, runtime, twins
 from stages.params import Params
-from stages.prune import LEAST
 
 TOP = Path(__file__).parent.parent
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
@@ -48,7 +48,7 @@ def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structur
     """Trains what is not there yet: the data and the dense network stay in `folder` for the next prior."""
     folder.mkdir(exist_ok=True)
     composed = compose.composed(*overrides, conf=TOP / "conf")
-    (folder / "params.yaml").write_text(compose.written(composed))
+    (folder / "params.yaml").write_text(reading.written(composed))
     for stage, made in (("download", runtime.DATASET), ("train_baseline", runtime.BASELINE), ("train_bayesian", None)):
         if made is None or not (folder / made).exists():
             _run(stage, folder)
@@ -108,9 +108,9 @@ def at_zero(rows: Sequence[Row]) -> list[Row]:
                                                  [("uncut", "none"), *(("zero", order) for order in AT_ZERO)]):
         found = [row for row in rows if (row["prior"], row["cut"], row["order"]) == (prior, cut, order)]
         table.append({"prior": f"`{prior}`", "cut at 0 of": "" if cut == "uncut" else f"`{order}`",
-                      "units left, %": _spread([100 * row["units"] for row in found], 1),
-                      "MACs left, %": _spread([100 * row["macs"] for row in found], 1),
-                      "accuracy, %": _spread([row["accuracy"] for row in found])})
+                      "units left, %": spread([100 * row["units"] for row in found], 1),
+                      "MACs left, %": spread([100 * row["macs"] for row in found], 1),
+                      "accuracy, %": spread([row["accuracy"] for row in found])})
     return table
 
 
@@ -128,10 +128,10 @@ def into_docs() -> None:
 def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
     values, log_alpha = ([row["accuracy"] for row in each] for each in (found, present))
     wins = len(values) > 1 and mean(values) - mean(log_alpha) > max(stdev(values), stdev(log_alpha))
-    return f"**{_spread(values)}**" if wins else _spread(values)
+    return f"**{spread(values)}**" if wins else spread(values)
 
 
-def _spread(values: Sequence[float], digits: int = 2) -> str:
+def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def check(found: Any, own: Any, where: str) -> None:
-    """Raises ValueError, which names the place, where `found` has other keys, shapes, types or words than `own`; numbers may differ."""
+    """Raises ValueError, which names the place, where `found` has more than other numbers than `own`."""
     if isinstance(own, Mapping):
         if not isinstance(found, Mapping) or set(found) != set(own):
             raise ValueError(f"{where} has other keys")
@@ -19,14 +19,14 @@ def check(found: Any, own: Any, where: str) -> None:
             raise ValueError(f"{where} is no list of {len(own)}")
         for number, (each, mine) in enumerate(zip(found, own, strict=True)):
             check(each, mine, f"{where}[{number}]")
-    elif _is_number(own):
+    elif _is_number(own) and not isinstance(own, Tensor):
         if not _is_number(found):
             raise ValueError(f"{where} is no finite number")
     elif isinstance(own, Tensor):
         if not isinstance(found, Tensor) or found.shape != own.shape or found.dtype != own.dtype:
             raise ValueError(f"{where} is no tensor of shape {tuple(own.shape)}")
-    elif type(found) is not type(own) or (isinstance(own, str) and found != own):
-        raise ValueError(f"{where} is not {own!r}" if isinstance(own, str) else f"{where} is no {type(own).__name__}")
+    elif type(found) is not type(own) or (isinstance(own, str | bool) and found != own):
+        raise ValueError(f"{where} is not {own!r}")
 
 
 def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
@@ -37,10 +37,10 @@ def check_optimizer(found: Any, optimizer: torch.optim.Optimizer) -> None:
         raise ValueError("optimizer.state has other keys for one parameter than for another")
     for number, moments in found["state"].items():
         for name, moment in moments.items():
-            if isinstance(moment, Tensor) and moment.ndim and moment.shape != parameters[number].shape:
-                raise ValueError(f"optimizer.state.{number}.{name} is not of shape {tuple(parameters[number].shape)}")
-            if not isinstance(moment, Tensor) and not _is_number(moment):
-                raise ValueError(f"optimizer.state.{number}.{name} is no number")
+            if name != "step":
+                check(moment, parameters[number].detach(), f"optimizer.state.{number}.{name}")
+            elif not isinstance(moment, Tensor) or not _is_number(moment):
+                raise ValueError(f"optimizer.state.{number}.step is no number")
 
 
 def check_schedule(found: Any, own: Mapping[str, Any]) -> None:

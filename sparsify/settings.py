@@ -27,7 +27,12 @@ class InputError(ValueError):
     """What a user gave cannot be used; the message says what came, what is allowed and what to do, in one line whatever it quotes."""
 
     def __init__(self, message: str):
-        super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in message))
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """With what cannot be printed, as a file's name may have it, written out: a newline as \\n."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def quoted(value: object) -> str:

@@ -117,6 +117,9 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
         kept["loader"] = train
     with checkpoint.Keeper(state, kept, save_every_seconds) as keeper:
         curve = keeper.load()
+        if schedule.last_epoch != min(len(curve) * steps, total_steps):  # as torch calls the steps that were taken
+            raise InputError(f"{state} is not the state of this training ({len(curve)} epochs of {steps} steps, {schedule.last_epoch} "
+                             "steps taken); delete it to start from the first epoch")
         distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
         epochs = range(math.ceil(total_steps / steps))
         progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), leave=None,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sparsify import data
 from sparsify.data import folder, functions
-from sparsify.settings import InputError
+from sparsify.settings import InputError, one_line
 from stages import params as parameters
 from stages import runtime
 from stages.params import Params
@@ -23,8 +23,8 @@ def _found(chosen: parameters.Data) -> data.Source:
     if chosen.name == folder.NAME:
         found = folder.read(path, chosen.size, chosen.channels)
         if linked := [each for each in (*path.glob("*"), *path.glob("*/*")) if each.is_symlink() and each.is_dir()]:
-            print(f"{linked[0]} is a link to a folder{f', as {len(linked) - 1} more are' if linked[1:] else ''}: DVC does not see a change "
-                  "behind it; give dvc repro -f after one, or copy the folder")
+            print(one_line(f"{linked[0]} is a link to a folder{f', as {len(linked) - 1} more are' if linked[1:] else ''}: DVC does not see "
+                           "a change behind it; give dvc repro -f after one, or copy the folder"))
         return found
     if ":" in chosen.name:
         found = functions.read(chosen.name, path, chosen.size, chosen.channels)

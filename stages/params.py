@@ -15,7 +15,6 @@ from sparsify.data import folder
 from sparsify.settings import (
     DIFFERENT,
     Check,
-    Count,
     InputError,
     NonNegative,
     Percent,
@@ -68,7 +67,7 @@ class Model(Settings):
 @dataclass(frozen=True)
 class Bayesian(VariationalSettings):
     from_baseline: bool = True  # start from the trained dense network; else from scratch
-    snapshots: Count = 0  # frames of the training that are kept for stages.carve
+    snapshots: Steps = 0  # frames of the training that are kept for stages.carve
 
 
 @dataclass(frozen=True)

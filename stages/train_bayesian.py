@@ -39,13 +39,12 @@ def train_bayesian(params: Params) -> None:
     alarm = Alarm(dataset.validation.labels, max(0 if target else warmup, train.epochs / 4),
                   f"{f'raise prior.target.{target}' if target else 'lower prior.beta or raise bayesian.kl_warmup_epochs'}, "
                   "or lower bayesian.train.lr")
+    snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
     epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
 
-    snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
-
     def evaluate() -> dict[str, float]:
-        snapshots.after_epoch()
         accuracy = task.score(model)
+        snapshots.after_epoch()
         if distributed.first():
             for line in alarm.lines(model, next(epochs), accuracy):
                 tqdm.write(line, file=sys.stderr)

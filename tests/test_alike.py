@@ -30,8 +30,9 @@ def test_a_state_of_the_same_training_is_taken():
 
 @pytest.mark.parametrize(("place", "value"), [
     (("param_groups",), []), (("param_groups", 0, "lr"), "x"), (("param_groups", 0, "lr"), math.nan), (("param_groups", 0, "betas"), 3),
-    (("param_groups", 0, "params"), [0]), (("state", 0, "exp_avg"), torch.ones(9)), (("state", 0, "exp_avg"), "x"),
-    (("state", 0), None), (("state", 0), {}),
+    (("param_groups", 0, "params"), [0]),
+    (("param_groups", 0, "amsgrad"), True), (("state", 0, "exp_avg"), torch.ones(9)), (("state", 0, "exp_avg"), "x"),
+    (("state", 0), None), (("state", 0), {}), (("state", 1, "exp_avg"), 2**64), (("state", 1, "step"), None),
     (("state", 7), {"exp_avg": torch.ones(9)}), (("state",), 3)], ids=str)
 def test_an_optimizer_of_another_form_is_refused(place, value):
     state = copy.deepcopy(trained(2)[0].state_dict())

@@ -94,6 +94,10 @@ def test_the_state_of_another_training_or_a_damaged_one_is_refused_by_name(tmp_p
         trained(settings, interrupted_at(2), state)
     with pytest.raises(InputError, match=r"state\.pt is not the state of this training"):
         trained(settings, interrupted_at(None), state, "gate", prior_settings)
+    content = read_tensors(state)
+    write_tensors(state, content | {"curve": content["curve"][:-1]})
+    with pytest.raises(InputError, match=r"state\.pt is not the state of this training \(0 epochs of"):
+        trained(settings, interrupted_at(None), state)
     state.write_bytes(state.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"state\.pt"):
         trained(settings, interrupted_at(None), state)

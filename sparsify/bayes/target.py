@@ -1,8 +1,8 @@
 """What may be left, in place of a weight of the KL: beta follows the distance of the expected size from its target.
 
-The size is the one that a threshold of 0 on log alpha would leave, with a smooth count: a unit or a weight is left with probability
-sigmoid(-log alpha / SOFTNESS). Its logarithm has to fall along a line from the full size to the target, over FALL of the training, and
-log beta moves by the distance from that line: dual ascent in the logarithm, docs/theory.md section 3.8."""
+The size is the one that a threshold on log alpha would leave, with a smooth count: a unit or a weight is left with probability
+sigmoid((threshold - log alpha) / SOFTNESS). Its logarithm has to fall along a line from the full size to the target, over FALL of the
+training, and log beta moves by the distance from that line: dual ascent in the logarithm, docs/theory.md section 3.8."""
 
 import math
 from collections.abc import Mapping
@@ -10,18 +10,23 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sparsify.bayes.gates import Gate
 from sparsify.bayes.groups import Group, Weights, groups_of, not_bayesian
 from sparsify.settings import InputError
 from sparsify.structure import Structure
 
-FALL = 0.6  # share of the training in which the expected size falls to the target
+FALL = 0.3  # share of the training in which the expected size falls to the target; what stays has the rest to settle
 GAIN = 40.0  # how far log beta moves in all, were the expected size e times too large throughout
+RELIEF = 5.0  # how many times as fast beta falls as it rises: more pressure than is needed takes from what stays
+LEAD = 0.05  # share of the training by which the controller looks ahead: noise follows beta late
+MEMORY = 0.01  # share of the training over which the trend is taken
+THRESHOLD = {"units with gates": 0.0, "weights with noise": 1.5}  # of log alpha: above it each can leave at little cost
 SOFTNESS = 0.5  # of the count: the width in log alpha over which a unit leaves
-LOG_BETAS = (math.log(1e-5), math.log(1e5))
+LOG_BETAS = (math.log(1e-5), math.log(1e3))
 
 
 class ExpectedSize:
-    """The expected size of what a threshold of 0 would leave of a twin, as a smooth function of its log alphas."""
+    """The expected size of what THRESHOLD would leave of a twin, as a smooth function of its log alphas."""
 
     def __init__(self, twin: nn.Module, structure: Structure, by: str):
         """by: units, weights, nonzeros, macs. Raises InputError where single weights have the prior and `by` is not nonzeros."""
@@ -29,6 +34,7 @@ class ExpectedSize:
         if not self._groups:
             raise not_bayesian()
         self._single = isinstance(self._groups[0], Weights)
+        self._threshold = THRESHOLD["units with gates" if isinstance(self._groups[0], Gate) else "weights with noise"]
         if self._single and by != "nonzeros":
             raise InputError(f"the target is {by}, and the prior acts on single weights; give nonzeros, or a prior on units")
         shapes = {name: tensor.shape for name, tensor in twin.state_dict().items() if name in structure.uses}
@@ -50,7 +56,7 @@ class ExpectedSize:
     @torch.no_grad()
     def __call__(self) -> Tensor:
         """-> () in units, weights or multiply-accumulates"""
-        left = torch.stack([torch.sigmoid(-group.log_alpha() / SOFTNESS).sum() for group in self._groups])
+        left = torch.stack([torch.sigmoid((self._threshold - group.log_alpha()) / SOFTNESS).sum() for group in self._groups])
         if self._single:
             return left.sum() + self._free
         if self._by == "units":
@@ -82,6 +88,8 @@ class Pressure(nn.Module):
 
     log_beta: Tensor
     steps: Tensor
+    distance: Tensor  # of the logarithm of the size from its goal, after the last step
+    trend: Tensor  # of the distance, a step
 
     def __init__(self, expected: ExpectedSize, target: float, total_steps: int, beta: float = 0.01):
         """target: a share of the whole below 1, or a count. beta: to start from"""
@@ -92,7 +100,8 @@ class Pressure(nn.Module):
         self._expected, self._total, self.share = expected, max(1, total_steps), share
         like = expected()
         self.register_buffer("log_beta", like.new_tensor(math.log(beta)))
-        self.register_buffer("steps", like.new_zeros(()))
+        for name in ("steps", "distance", "trend"):
+            self.register_buffer(name, like.new_zeros(()))
 
     def beta(self) -> Tensor:
         """-> ()"""
@@ -107,5 +116,8 @@ class Pressure(nn.Module):
         self.steps += 1
         goal = (self.steps / (FALL * self._total)).clamp(max=1) * math.log(self.share)
         distance = (self._expected() / self._expected.whole).log() - goal
-        self.log_beta += GAIN / self._total * distance.clamp(-1, 1)
+        self.trend += (distance - self.distance - self.trend) / max(1.0, MEMORY * self._total)
+        self.distance.copy_(distance)
+        ahead = distance + LEAD * self._total * self.trend
+        self.log_beta += GAIN / self._total * ahead.clamp(-1, 1) * torch.where(distance < 0, RELIEF, 1.0)
         self.log_beta.clamp_(*LOG_BETAS)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from tqdm import tqdm
 
 from sparsify.data.mapped import cores
-from sparsify.settings import InputError
+from sparsify.settings import InputError, one_line
 
 NAMED = 10  # of what is wrong, as many are named
 
@@ -153,7 +153,7 @@ def check_readable(unreadable: Sequence[str], n: int, skip: bool) -> str | None:
         return None
     if not skip or len(unreadable) == n:
         raise InputError(_listed(unreadable, n))
-    return f"{len(unreadable)} of {n} images cannot be read and are left out: {_few(unreadable)}"
+    return one_line(f"{len(unreadable)} of {n} images cannot be read and are left out: {_few(unreadable)}")
 
 
 def _listed(unreadable: Sequence[str], n: int) -> str:

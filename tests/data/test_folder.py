@@ -193,6 +193,15 @@ def other_format(path: Path) -> None:
     path.write_bytes(b"\0\0\0\x20ftypavif" + bytes(200))
 
 
+def test_a_name_that_is_no_text_is_told_in_one_line(tmp_path, capsys):
+    top = fill(tmp_path / "top")
+    (top / "dog/\udcff\n.png").write_bytes(b"no image")
+    assert "dog/\\udcff\\n.png" in error(top, tmp_path)
+    save(top, tmp_path / "d", skip=True)
+    said = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(said) == 1 and "dog/\\udcff\\n.png" in said[0]
+
+
 UNREADABLE |= {"link to nowhere": (to_nowhere, "No such file"), "link to a pipe": (to_a_pipe, "not a file"),
                "AVIF": (other_format, "cannot identify")}
 
