@@ -42,10 +42,7 @@ def train_bayesian(params: Params) -> None:
     snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
     epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
 
-    snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
-
     def evaluate() -> dict[str, float]:
-        snapshots.after_epoch()
         accuracy = task.score(model)
         snapshots.after_epoch()
         if distributed.first():
