@@ -8,18 +8,13 @@ import host_kernels
 import pytest
 import torch
 from cpu_recorder import CpuRecorder
+from plain_settings import PRIOR, TRAIN
 from torch import nn
 
 from sparsify import capture
 from sparsify.bayes import kernels
-from sparsify.bayes.priors import PriorSettings
-from sparsify.training import TrainSettings
 
 torch.set_num_threads(1)  # the networks here are too small to share out
-
-PRIOR = PriorSettings(kind="log_uniform", beta=1.0, kl_weight="units", initial_alpha=0.1, indicator="weight", variance_floor=1e-6)
-TRAIN = TrainSettings(epochs=2, batch_size=8, optimizer="adamw", lr=1e-2, weight_decay=0.0, label_smoothing=0.0,
-                      input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
-from conftest import PRIOR, TRAIN
+from plain_settings import PRIOR, TRAIN
 from torch import nn
 
 from sparsify import capture, distributed
