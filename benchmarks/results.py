@@ -14,7 +14,8 @@ import pandas as pd
 import yaml
 
 from benchmarks.collect import RESULTS
-from benchmarks.recipes import TOP
+from benchmarks.headlines import picture
+from benchmarks.recipes import KEPT, TOP
 from sparsify import artifacts
 from sparsify.settings import InputError
 from stages.params import CONTROLS
@@ -112,6 +113,8 @@ def main() -> None:
     results = pd.read_csv(RESULTS, keep_default_na=False)
     published = yaml.safe_load(PUBLISHED.read_text())
     try:
+        artifacts.write_picture(KEPT / "headlines.png", picture({row["recipe"]: of_recipe(results, row["recipe"]) for row in published},
+                                                                published))
         filled(PAGE, {"headlines": markdown(headlines(results, published))})
         filled(TABLES / "results.md", {"comparison": markdown(comparison(results))})
     except InputError as error:
