@@ -1,4 +1,4 @@
-"""The code in README.md and docs/structure.md, run as it stands there."""
+"""The code in README.md, docs/library.md and docs/structure.md, run as it stands there."""
 
 import re
 from pathlib import Path
@@ -20,11 +20,11 @@ def code(page, section):
 
 @pytest.fixture(scope="module")
 def readme(tmp_path_factory):
-    """What the lines of README's "Your own network" leave behind, run in an empty folder."""
+    """What the lines of docs/library.md leave behind, run in an empty folder."""
     given = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("readme"))
-        first, second = code("README.md", "Your own network")[0][1:]
+        first, second = code("docs/library.md", "The parts")[0]
         exec(first, given)
         learned = dict(given)
         exec(second, given)
@@ -41,7 +41,7 @@ def test_own_network_becomes_small_and_stays_right(readme):
 
 def test_the_report_has_the_form_that_is_shown(readme):
     learned, _ = readme
-    shown = re.search(r"```\n(units.*?)```", code("README.md", "Your own network")[1], re.S)[1]
+    shown = re.search(r"```\n(units.*?)```", code("docs/library.md", "The parts")[1], re.S)[1]
     without_numbers = lambda text: re.sub(r"[\d.,]+(e-\d+)?| +", " ", text).split()  # noqa: E731
     assert without_numbers(shown) == without_numbers(str(learned["report"]))
 

@@ -1,4 +1,4 @@
-"""README's section "Your own", word for word, with less data and fewer epochs: its commands end in networks, its code runs on them."""
+"""README's section "Your own data", word for word, with less data and fewer epochs: its commands end in networks, its code runs on them."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from examples import shapes
 from stages import compose
 
 TOP = Path(__file__).parent.parent
-SECTION = (TOP / "README.md").read_text().split("\n## Your own\n")[1].split("\n## ")[0]
+SECTION = (TOP / "README.md").read_text().split("\n## Your own data\n")[1].split("\n## ")[0]
 COMMANDS = re.findall(r"^dvc exp run (.*)$", SECTION, re.M)
 OWN, ONNX = re.findall(r"```python\n(.*?)```", SECTION, re.S)
 SHORT = ["baseline.epochs=1", "bayesian.train.epochs=1", "bayesian.kl_warmup_epochs=0", "finetune.train.epochs=1", "prune.threshold=9"]

@@ -1,0 +1,23 @@
+"""Links and pictures of all documents lead somewhere, and the modules that their commands name exist."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+
+
+@each_page
+def test_every_link_and_picture_is_there(page):
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not link.startswith("http") and not (page.parent / link).exists()] == []
+
+
+@each_page
+def test_every_module_of_a_command_is_there(page):
+    modules = set(re.findall(r"python -m ((?:stages|benchmarks|sparsify)[\w.]*)", page.read_text())) - {"stages.NAME", "benchmarks.NAME"}
+    assert [module for module in sorted(modules) if find_spec(module) is None] == []
