@@ -36,9 +36,8 @@ def train_bayesian(params: Params) -> None:
     data_loss = task.learnt(train, teacher, share, params.bayesian.temperature)(model)
     runtime.seed_everything(params.seed)  # how a network is made does not decide which images come first
     target, warmup = next(iter(params.prior.target.given()), None), params.bayesian.kl_warmup_epochs
-    alarm = Alarm(dataset.validation.labels, max(0 if target else warmup, train.epochs / 4),
-                  f"{f'raise prior.target.{target} or bayesian.noise_lr_factor' if target else 'lower prior.beta or raise bayesian.kl_warmup_epochs'}, "
-                  "or lower bayesian.train.lr")
+    remedy = f"raise prior.target.{target} or bayesian.noise_lr_factor" if target else "lower prior.beta or raise bayesian.kl_warmup_epochs"
+    alarm = Alarm(dataset.validation.labels, max(0 if target else warmup, train.epochs / 4), f"{remedy}, or lower bayesian.train.lr")
     snapshots = Snapshots(model, structure, params.bayesian.snapshots, train.epochs, dataset.train)
     epochs = count(1 + (len(artifacts.read_tensors(state)["curve"]) if state.exists() else 0))
 
