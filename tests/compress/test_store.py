@@ -249,7 +249,7 @@ ONE = torch.tensor([0])
     ({"architecture": {"name": "transformer", "input_shape": [1, 28, 28], "n_classes": 10, "width": 1.0}}, {}, "not known here"),
     ({"architecture": {"name": "mlp", "depth": 3}}, {}, "not known here"),
     ({"architecture": "mlp"}, {}, "its architecture is 'mlp'"), ({"class": 3}, {}, "its class is '3'"),
-    ({"architecture": {"name": "mlp", "input_shape": [1, 2, 2], "n_classes": 3, "width": 1e15}}, {}, "cannot be made"),
+    ({"architecture": {"name": "mlp", "input_shape": [1, 2, 2], "n_classes": 3, "width": 1e15}}, {}, "is not known here"),
     ({"architecture": {"name": "mlp", "input_shape": [10**9, 10**9, 10**9], "n_classes": 3, "width": 1.0}}, {}, "cannot be made"),
     ({"norms": {"fc1": "wide"}}, {}, "'wide' as the full width of fc1"), ({"norms": {"fc9": 3}}, {}, "does not fit"),
     ({}, {"sparsify/keep/0/fc9.weight": ONE}, "does not fit"), ({}, {"sparsify/keep/0/fc1.weight": ONE + 99}, "does not fit"),
