@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,8 @@ def test_nothing_is_mended_while_dvc_is_at_work(workspace):
     (mend.EXPERIMENTS / "tmpabc").mkdir(parents=True)
     process = subprocess.Popen([sys.executable, "dvc", "repro"])
     try:
+        while b"dvc" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():  # until it has become that program
+            time.sleep(0.01)
         assert [str(process.pid) in line for line in mend.mend()] == [True]
         assert (mend.EXPERIMENTS / "tmpabc").exists()
     finally:

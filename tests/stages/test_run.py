@@ -200,7 +200,7 @@ def test_an_unknown_stage_is_answered_with_all_of_them():
 
 def test_every_stage_of_the_projects_own_pipeline_is_understood():
     stages = pipeline.stages(yaml.safe_load((REPO / "params.yaml").read_text()), REPO / "dvc.yaml")
-    assert next(iter(stages)) == "download" and next(reversed(stages)) == "plot"
+    assert next(iter(stages)) == "download" and next(reversed(stages)) == "report"
     assert {"plots/threshold_scan.csv", "metrics/prune.json"} <= set(stages["prune"].reports)
     assert [stage.name for stage in pipeline.needed(stages, ["prune"])] == ["download", "train_baseline", "train_bayesian", "prune"]
 
