@@ -106,7 +106,7 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
             terms = loss(batch)
         names[:] = terms
-        values = descend(optimizer, terms, look=inputs is not None)
+        values = descend(optimizer, terms, look=given is not None)
         after_step()
         return values
 

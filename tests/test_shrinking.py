@@ -98,12 +98,12 @@ def test_an_interrupted_call_goes_on_and_ends_with_the_same_network(model, loade
     whole, report = shrink(model, loader(), **wish)
     steps, descend = 0, training.descend
 
-    def interrupted(*given):
+    def interrupted(*given, **options):
         nonlocal steps
         steps += 1
         if steps in (43, 128, 145):  # in the Bayesian training, in what follows it, and again
             raise KeyboardInterrupt
-        return descend(*given)
+        return descend(*given, **options)
     monkeypatch.setattr(training, "descend", interrupted)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -140,5 +141,6 @@ class Interrupt:
                 pass
 sys.meta_path.insert(0, Interrupt())""")
     done = subprocess.run([sys.executable, "-m", f"stages.{STAGE}"], capture_output=True, text=True, timeout=120,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a job in the background ignores
                           env=os.environ | {"PYTHONPATH": f"{workspace}:{REPO}"})
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
