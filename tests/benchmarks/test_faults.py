@@ -1,9 +1,10 @@
-"""Ten kills of single stages at random moments, and nothing is lost."""
+"""A kill, an interruption, a termination and a full disk at random moments of a training, and nothing is lost."""
 
 from benchmarks.faults import kills
 
 
-def test_ten_kills_end_in_the_same_artifacts(tmp_path):
-    rows = kills.run(10, 0, tmp_path, places=("stage",), stages=("download", "train_baseline", "train_bayesian"))
-    assert sum(row["tried"] for row in rows) == 10 and {row["what"] for row in rows} == {f"{fault}, stage" for fault in kills.FAULTS}
+def test_a_fault_of_each_kind_ends_in_the_same_artifacts(tmp_path):
+    rows = kills.run(len(kills.FAULTS), 0, tmp_path, places=("stage",), stages=("train_baseline",))
+    assert [row["tried"] for row in rows] == [1] * len(kills.FAULTS)
+    assert {row["what"] for row in rows} == {f"{fault}, stage" for fault in kills.FAULTS}
     assert not any(row["broken"] for row in rows), rows
