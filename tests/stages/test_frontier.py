@@ -283,6 +283,7 @@ def test_a_shallow_clone_is_refused(monkeypatch):
         frontier_runs.Queue(1).run([])
 
 
+@pytest.mark.slow
 def test_experiments_go_through_dvcs_queue_once(tmp_path):
     clone = working_tree(tmp_path / "home")
     clone.run("git", "fetch", "--quiet", "--unshallow")

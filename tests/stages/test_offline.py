@@ -13,6 +13,7 @@ CUT = ("unshare", "--map-root-user", "--net")
 PROBE = "import socket; socket.create_connection(('127.0.0.1', 9), 1)"
 
 
+@pytest.mark.slow
 def test_all_stages_run_with_the_network_cut(tmp_path):
     if not shutil.which("unshare") or subprocess.run([*CUT, "true"], capture_output=True).returncode:
         pytest.skip("this system lets nobody cut the network of a process")
