@@ -139,9 +139,7 @@ def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[s
     """A row for each kind: how many cases ended how, and the largest memory over that of a good run.
 
     problems: takes a text for each case that did not end in one line, or rightly accepted"""
-    torch.set_num_threads(1)
-    for module in ("matplotlib.figure", "pandas", "torchvision.transforms.v2"):  # here once, and not in each process
-        importlib.import_module(module)
+    _make_ready_to_fork()
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     largest: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     before = Path.cwd()
@@ -167,6 +165,7 @@ def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[s
 
 def unharmed() -> dict[str, str]:
     """How each kind of call ends on good input; those that take seconds are left out."""
+    _make_ready_to_fork()
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as place:
         try:
@@ -175,6 +174,12 @@ def unharmed() -> dict[str, str]:
             return {kind: _in_a_copy(call)[1].outcome for kind, (_, call) in KINDS.items() if kind not in RARE}
         finally:
             os.chdir(before)
+
+
+def _make_ready_to_fork() -> None:
+    torch.set_num_threads(1)  # more would not live on in a fork, which then waits for them
+    for module in ("matplotlib.figure", "pandas", "torchvision.transforms.v2"):  # here once, and not in each process
+        importlib.import_module(module)
 
 
 def _row(kind: str, counts: Counter[str], memory: float) -> dict[str, Any]:

@@ -58,9 +58,11 @@ def working_tree(root: Path) -> Clone:
             shutil.copy(REPO / name, clone.root / name)
         else:
             (clone.root / name).unlink(missing_ok=True)
-    (clone.root / "dvc.lock").unlink(missing_ok=True)  # of other parameters, and their results are not here
+    for name in ("dvc.lock", "metrics/headline.json"):  # of other parameters, and their results are not here
+        (clone.root / name).unlink(missing_ok=True)
     compose(clone.root / "params.yaml", "recipe=smoke", "prior.kind=gaussian")
-    clone.commit("the working tree, with the smoke recipe")
+    clone.run("git", "add", "--all")
+    clone.run("git", "commit", "--quiet", "--amend", "--message", "the working tree, with the smoke recipe")  # the first there is
     return clone
 
 
