@@ -170,10 +170,11 @@ def test_metrics_diff_shows_the_headline_of_both_priors(clone, reproduced, mixed
 
 def test_compare_has_the_commit_and_the_experiment(clone, reproduced, mixed):
     said = clone.run(sys.executable, "-m", "stages.compare").stdout
-    assert said == f"2 experiments: {clone.root / 'compare' / 'compare.html'}\n"
-    rows = pd.read_csv(clone.root / "compare" / "compare.csv").set_index("prior")["accuracy"]
-    assert rows.to_dict() == pytest.approx({"gaussian": reproduced[2]["accuracy_finetuned"],
-                                            "mixture": clone.metrics("prune")["accuracy_finetuned"]}, abs=1e-4)
+    assert said.endswith(f" experiments: {clone.root / 'compare' / 'compare.html'}\n")
+    rows = pd.read_csv(clone.root / "compare" / "compare.csv")  # the committed run of the default recipe may be among them
+    for prior, expected in (("gaussian", reproduced[2]), ("mixture", clone.metrics("prune"))):
+        found = rows.loc[rows["prior"] == prior, "accuracy"]
+        assert any(value == pytest.approx(expected["accuracy_finetuned"], abs=1e-4) for value in found), (prior, list(found))
     shutil.rmtree(clone.root / "compare")
 
 
