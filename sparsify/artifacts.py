@@ -143,6 +143,16 @@ def checksum(*parts: Any) -> "hashlib.blake2b":
     return found
 
 
+def tensors_checksum(tensors: Mapping[str, torch.Tensor], *before: Any) -> str:
+    """Of their names, types, shapes and bytes, in the order of their names. before: buffers that count too"""
+    found = checksum(*before)
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}

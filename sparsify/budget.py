@@ -6,7 +6,6 @@ a lower bound: what keeps the accuracy after few epochs keeps it after all, and 
 Validation is finite, and long trainings can overfit, so that what came out is measured again after the recovery (`kept`). A network that
 keeps the accuracy before any recovery is not tried."""
 
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from sparsify import artifacts, distributed
+from sparsify import checkpoint, distributed
 from sparsify.compress.recovery import Recovery
 from sparsify.compress.threshold import Row
 from sparsify.cuts import ACCURACY, Cuts
@@ -73,22 +72,22 @@ def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recov
     before = max(row[ACCURACY] for row in rows if row["threshold"] == threshold)
     start, smallest = Trial(threshold, cuts.left(threshold, BY), before), cuts.smallest(BY)
     trials = most_trials(start.left, smallest)
-    done = _read(state)
-    cost = f"{len(done)} are done" if done else f"about {trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold)):.0f} s"
+    done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
+    cost = f"{len(done)} are done" if len(done) else f"about {trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold)):.0f} s"
     _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
          f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
+    def tried_at(threshold: float) -> float:
+        network = cuts.cut(threshold)[0]
+        recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
+        return distributed.same(recovery.evaluate(network)[ACCURACY])
+
     def accuracy(threshold: float) -> float:
-        key = repr(threshold)
-        if key not in done:
-            network = cuts.cut(threshold)[0]
-            recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
-            done[key] = distributed.same(recovery.evaluate(network)[ACCURACY])
-            if state is not None and distributed.first():
-                artifacts.write_json(_ledger(state), {key: repr(value) for key, value in done.items()})  # all digits
-                state.unlink(missing_ok=True)
-        _say(f"{cuts.left(threshold, BY):,} weights: {done[key]:.2f} after {trial_epochs} epochs")
-        return done[key]
+        found: float = done.get(repr(threshold), lambda: tried_at(threshold))
+        if state is not None and distributed.first():
+            state.unlink(missing_ok=True)  # of the trial, which is over
+        _say(f"{cuts.left(threshold, BY):,} weights: {found:.2f} after {trial_epochs} epochs")
+        return found
 
     def fitting(goal: float) -> tuple[float, int]:
         threshold = distributed.same(cuts.within(goal, BY))
@@ -106,20 +105,14 @@ def kept(drop: float, max_drop: float) -> str:
 
 
 def forget(state: Path) -> None:
-    state.unlink(missing_ok=True)
-    _ledger(state).unlink(missing_ok=True)
+    """Deletes what `search` kept."""
+    for path in (state, _results(state)):
+        if path is not None:
+            path.unlink(missing_ok=True)
 
 
-def _ledger(state: Path) -> Path:
-    return state.with_suffix(".json")
-
-
-def _read(state: Path | None) -> dict[str, float]:
-    """Trials that are done, by threshold. A file that cannot be read counts for nothing: they are done again."""
-    try:
-        return {key: float(value) for key, value in json.loads(_ledger(state).read_text()).items()} if state is not None else {}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+def _results(state: Path | None) -> Path | None:
+    return None if state is None else state.with_suffix(".done")
 
 
 def _say(line: str) -> None:

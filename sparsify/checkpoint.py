@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sparsify import alike
-from sparsify.artifacts import checksum, read_tensors, write_tensors
+from sparsify.artifacts import read_tensors, tensors_checksum, write_tensors
 from sparsify.settings import InputError
 
 Curve = list[dict[str, float]]
@@ -77,11 +77,11 @@ class Keeper:
 class Results:
     """Rows of plain data by name, in a file that is written when `every_seconds` have passed and at the end of its `with`.
 
-    writes: whether this process does, of several that share the file."""
+    path: None to keep nothing. writes: whether this process does, of several that share the file."""
 
-    def __init__(self, path: Path, writes: bool = True, every_seconds: float = 20.0):
+    def __init__(self, path: Path | None, writes: bool = True, every_seconds: float = 20.0):
         self._path, self._writes, self._every_seconds = path, writes, every_seconds
-        content = read_tensors(path) if path.exists() else {}
+        content = read_tensors(path) if path is not None and path.exists() else {}
         self._rows: dict[str, Any] = content.get("rows", {})
         self._before, self._start = content.get("seconds", 0.0), time.monotonic()
         self._written_at, self._unwritten = self._start, False
@@ -92,6 +92,9 @@ class Results:
     def __exit__(self, *_: object) -> None:
         self._write()
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     @property
     def seconds(self) -> float:
         """That were spent, those of interrupted runs among them."""
@@ -99,7 +102,7 @@ class Results:
 
     def get(self, of: str | nn.Module, measure: Callable[[], Any]) -> Any:
         """What `measure` said of that name, or of a network of these very tensors, before; else what it says now."""
-        name = of if isinstance(of, str) else _digest(of)
+        name = of if isinstance(of, str) else tensors_checksum(of.state_dict())
         if name not in self._rows:
             self._rows[name], self._unwritten = measure(), True
             if time.monotonic() - self._written_at >= self._every_seconds:
@@ -107,17 +110,9 @@ class Results:
         return self._rows[name]
 
     def _write(self) -> None:
-        if self._writes and self._unwritten:
+        if self._path is not None and self._writes and self._unwritten:
             write_tensors(self._path, {"rows": self._rows, "seconds": self.seconds})
             self._unwritten, self._written_at = False, time.monotonic()
-
-
-def _digest(network: nn.Module) -> str:
-    found = checksum()
-    for name, tensor in network.state_dict().items():
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
 
 
 def seconds(path: Path) -> float:

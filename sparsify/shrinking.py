@@ -1,7 +1,6 @@
 """One call from a trained network to a small one: Bayesian training, cut, recovery. The pipeline does the same with the same pieces."""
 
 import copy
-import hashlib
 import json
 import time
 from collections.abc import Collection, Mapping
@@ -77,7 +76,8 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         recovery = replace(recovery, train=replace(recovery.train, batch_size=batch_size))
         dense = copy.deepcopy(model).to(device).eval()
         task.check(dense)
-        files = _Files(state, {"model": _digest(dense), "data": _described(task), "wish": repr(wish), "prior": repr(prior),
+        digest = artifacts.tensors_checksum(dense.state_dict(), type(dense).__qualname__.encode())
+        files = _Files(state, {"model": digest, "data": _described(task), "wish": repr(wish), "prior": repr(prior),
                                "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),
                                "recovery": repr(recovery)})
         small, report = _shrunk(dense, task, wish, prior, bayesian, recovery, given, protect, files)
@@ -173,14 +173,6 @@ class _Files:
 
     def path(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{name}.pt"
-
-
-def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256(type(network).__qualname__.encode())
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _described(task: Task) -> str:

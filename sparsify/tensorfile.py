@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sparsify.artifacts import DIGEST, FileError, checksum, write_bytes
+from sparsify.artifacts import DIGEST, FileError, tensors_checksum, write_bytes
 from sparsify.settings import InputError
 
 FORMAT = 2  # what is written
@@ -88,12 +88,7 @@ def _open(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]
 
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
     """text: the header, zeros in place of its checksum"""
-    found = checksum(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        found.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+    return tensors_checksum(tensors, text.encode())
 
 
 def _is_archive(path: Path) -> bool:

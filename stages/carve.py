@@ -9,7 +9,6 @@ An entry is gone where its log alpha, noise over signal, is above the threshold:
 import argparse
 import io
 import json
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +18,7 @@ from sparsify import artifacts
 from sparsify.settings import InputError
 from stages import params, runtime, snapshots
 from stages.carve_picture import Frames, picture
+from stages.program import program
 
 QUALITIES = (85, 70, 55, 40, 25, 10)  # of WebP; a GIF has as many colours; the first that is small enough is taken
 MILLISECONDS, LAST = 110, 2500  # a frame, and the last one
@@ -77,13 +77,13 @@ def main() -> None:
     parser.add_argument("--into", metavar="FILE", type=Path, default=INTO, help=f"a .webp or .gif; {INTO} without it")
     parser.add_argument("--most", metavar="KIB", type=int, default=1024, help="how large it may be; 1024 without it")
     arguments = parser.parse_args()
-    try:
+    with program():
         threshold = cut_at(runtime.METRICS / "prune.json", params.load().prune.order)
-        size = carve(snapshots.read(runtime.SNAPSHOTS), threshold, arguments.into, 1024 * arguments.most)
-    except artifacts.FileError as error:
-        sys.exit(f"error: {error}; run dvc repro prune, with bayesian.snapshots above 0")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+        try:
+            frames = snapshots.read(runtime.SNAPSHOTS)
+        except artifacts.FileError as error:
+            raise InputError(f"{error}; run dvc repro prune, with bayesian.snapshots above 0") from None
+        size = carve(frames, threshold, arguments.into, 1024 * arguments.most)
     print(f"{arguments.into}: {size / 1024:.0f} KiB, threshold {threshold:.2f}")
 
 

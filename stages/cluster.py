@@ -19,7 +19,8 @@ from typing import Any
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import grid, started, trial
+from stages import grid, trial
+from stages.program import program
 
 LOGS = Path("scratch/cluster")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use over the internet, unless it finds this when it is imported
@@ -107,7 +108,6 @@ def _warn_if_no_machine_fits(cores: int, gpus: float) -> None:
 
 
 def main() -> None:
-    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE,...", dest="grids", action="append", default=[], help="as for dvc exp run --queue")
@@ -119,15 +119,13 @@ def main() -> None:
     chosen = parser.parse_args()
     if not 0 <= chosen.gpus <= 1 or chosen.cores < 1:
         parser.error("--gpus has to be 0 to 1, as an experiment trains in one process, and --cores 1 or more")
-    try:
-        connect = partial(_connect, chosen.address)
-        arrived = sweep(chosen.grids, chosen.stages, chosen.remote, connect, chosen.cores, chosen.gpus, chosen.again)
-    except ImportError as error:
-        sys.exit(f"error: {error.name} is not installed; a sweep over machines needs Ray and DVC, here and there: pip install ray dvc")
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with program():
+        try:
+            connect = partial(_connect, chosen.address)
+            arrived = sweep(chosen.grids, chosen.stages, chosen.remote, connect, chosen.cores, chosen.gpus, chosen.again)
+        except ImportError as error:
+            raise InputError(f"{error.name} is not installed; a sweep over machines needs Ray and DVC, here and there: pip install ray "
+                             "dvc") from None
     sys.exit(not arrived)
 
 

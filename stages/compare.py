@@ -8,7 +8,6 @@ import argparse
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import pandas as pd
 from sparsify import artifacts
 from sparsify.settings import InputError
 from stages.page import fronts, render
+from stages.program import program
 
 HEADLINE, CURVE = "metrics/headline.json", "plots/bayesian_curve.csv"
 COLUMNS = {"accuracy": "accuracy", "dense": "accuracy_dense", "units left": "units_left", "weights left": "weights_left",
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", metavar="DIR", type=Path, default=Path("compare"), help="where the page goes")
     into = parser.parse_args().into
-    try:
+    with program():
         found = experiments(json.loads(_told("dvc", "exp", "show", "--json", "--all-commits")))
         if not found:
             raise InputError(f"no experiment here has {HEADLINE}; dvc exp run makes one")
@@ -139,8 +139,6 @@ def main() -> None:
         comma, latex = csv_and_latex(table(found))
         for name, text in (("compare.html", page(found, curves)), ("compare.csv", comma), ("compare.tex", latex)):
             artifacts.write_bytes(into / name, text.encode())
-    except InputError as error:
-        sys.exit(f"error: {error}")
     print(f"{len(found)} experiments: {(into / 'compare.html').resolve()}")
 
 

@@ -19,6 +19,7 @@ from sparsify.settings import InputError
 from stages import frontier_picture, frontier_plan, frontier_runs, runtime, style
 from stages.frontier_plan import MEASURES, Curve, Point
 from stages.frontier_runs import Metrics, Runner
+from stages.program import program
 
 INTO = runtime.PLOTS / "frontier"
 
@@ -102,17 +103,11 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.jobs < 1 or (chosen.here and chosen.jobs > 1):
         sys.exit("error: --jobs has to be 1 or more, and 1 with --here, as one checkout runs one experiment at a time")
-    try:
+    with program():
         curves = [frontier_plan.curve(text) for text in chosen.curves]
         points = frontier_plan.points(curves, _seeds(chosen.seeds), chosen.changes)
         runner: Runner = frontier_runs.Here(chosen.here) if chosen.here else frontier_runs.Queue(chosen.jobs)
         whole = frontier(points, runner, chosen.into, chosen.against or _against(curves), chosen.on, " ".join(chosen.changes), chosen.draw)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(not whole)
 
 

@@ -11,11 +11,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from sparsify.artifacts import sweep, write_bytes
+from sparsify.settings import InputError
 from stages import kept
+from stages.program import program
 
 DVC = Path(".dvc/tmp")
 EXPERIMENTS = DVC / "exps"
@@ -103,13 +104,11 @@ def _folders() -> list[str]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    if not Path("dvc.yaml").is_file():
-        sys.exit("error: dvc.yaml does not exist here; run in the top directory of the project")
-    try:
+    with program():
+        if not Path("dvc.yaml").is_file():
+            raise InputError("dvc.yaml does not exist here; run in the top directory of the project")
         for line in mend():
             print(line)
-    except OSError as error:
-        sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from typing import Any
 
 from sparsify import artifacts
 from sparsify.settings import InputError
-from stages import compose, pipeline, processes, reading, started
+from stages import compose, pipeline, processes, reading
 from stages.pipeline import Stage
+from stages.program import program
 
 PARAMS, NOTE = Path("params.yaml"), Path("scratch/run.yaml")
 
@@ -101,21 +102,14 @@ def _run(stage: Stage, params: Mapping[str, Any], note: dict[str, Any], count: i
 
 
 def main() -> None:
-    started()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", help="stages to run, with those that they read from; all if none is named")
     parser.add_argument("-S", metavar="KEY=VALUE", dest="overrides", action="append", default=[], help="as for dvc exp run")
     parser.add_argument("--processes", metavar="N", type=int, default=1, help="that train together, one a GPU, say")
     parser.add_argument("--into", metavar="DIR", type=Path, help="where the run's folder goes")
     chosen = parser.parse_args()
-    try:
+    with program():
         run(chosen.stages, chosen.overrides, chosen.into, chosen.processes)
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

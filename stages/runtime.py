@@ -18,7 +18,8 @@ from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import kept, params, pipeline, processes, reading, started
+from stages import kept, params, pipeline, processes, reading
+from stages.program import program
 
 DATASET = Path("data/dataset")
 BASELINE, BAYESIAN, COMPACT = (Path(f"models/{name}.safetensors") for name in ("baseline", "bayesian", "compact"))
@@ -33,27 +34,21 @@ def main(stage: Callable[[params.Params], None]) -> None:
     if name == "__main__":  # else it is called by other code, whose arguments and signals are not meant for it
         name = Path(sys.argv[0]).stem
         _answer_help(sys.modules["__main__"].__doc__ or "", name)
-        started()
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # else torchrun's end
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the state of a training is written on the way out
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are what the figures say that they are
-    try:
-        with kept.outputs(name) if distributed.first() else nullcontext():
-            stage(params.load())
-    except FileError as error:
-        sys.exit(f"error: {error}; delete the file if it is there, and run dvc repro, which makes it")
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}; mend that (space, permissions) and give the same command again")
-    except (MemoryError, RuntimeError) as error:
-        if not _lacks_memory(error):
-            raise
-        said = (str(error).splitlines() or ["too little memory"])[0].rstrip(".")
-        sys.exit(f"error: {said}. Lower the batch_size of this stage's section in params.yaml, or model.width")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with program():
+        try:
+            with kept.outputs(name) if distributed.first() else nullcontext():
+                stage(params.load())
+        except FileError as error:
+            raise InputError(f"{error}; delete the file if it is there, and run dvc repro, which makes it") from None
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            said = (str(error).splitlines() or ["too little memory"])[0].rstrip(".")
+            raise InputError(f"{said}. Lower the batch_size of this stage's section in params.yaml, or model.width") from None
 
 
 def _lacks_memory(error: MemoryError | RuntimeError) -> bool:
