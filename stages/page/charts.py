@@ -12,14 +12,14 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from stages import style
 from stages.page.facts import Facts, Method, rows
 from stages.page.render import short
 
-# Okabe and Ito's colours, which people who confuse red and green tell apart; dense has the text's.
 INK = "#010203"  # becomes currentColor
-COLORS = {"dense": INK, "bayesian": "#0072B2", "compact": "#E69F00", "finetuned": "#D55E00", "magnitude": "#009E73", "scratch": "#CC79A7",
-          "weights": "#56B4E9", "units": "#009E73", "scan": "#0072B2"}
-MARKERS = {"dense": "s", "bayesian": "o", "compact": "v", "finetuned": "*", "magnitude": "D", "scratch": "P"}
+LOOKS = {"dense": style.DENSE._replace(color=INK), "bayesian": style.BAYESIAN, "compact": style.COMPACT._replace(marker="1"),
+         "finetuned": style.COMPACT, "magnitude": style.MAGNITUDE, "scratch": style.SCRATCH}
+COLORS, MARKERS = ({key: look[number] for key, look in LOOKS.items()} for number in (0, 1))
 STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": INK, "axes.labelcolor": INK,
          "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": INK, "grid.alpha": 0.15, "lines.linewidth": 1.6, "axes.titlesize": 10, "axes.titlelocation": "left",
@@ -77,7 +77,7 @@ def what_is_left(facts: Facts) -> list[Picture]:
     figure = blank(2.9)
     axes = axes_of(figure)
     left = (100 - scan["weights_removed_percent"]).clip(lower=100 / total)
-    axes.plot(left, scan["validation_accuracy"], ".-", color=COLORS["scan"], label="Bayesian, cut by threshold")
+    axes.plot(left, scan["validation_accuracy"], ".-", color=COLORS["bayesian"], label="Bayesian, cut by threshold")
     for key in ("dense", "finetuned", "magnitude", "scratch"):
         if key in facts.methods and facts.methods[key].validation_accuracy is not None:
             _point(axes, facts.methods[key], total, validation=True)
@@ -91,9 +91,9 @@ def what_is_left(facts: Facts) -> list[Picture]:
         by_share = facts.tables["sweep"].query("method == @method and recovered == 1").groupby("share")
         x = 100 * by_share["nonzeros_left"].mean() / total
         middle, low, high = (getattr(by_share["accuracy"], name)() for name in ("mean", "min", "max"))
-        axes.plot(x, middle, "--" if method == "units" else "-.", color=COLORS[method], label=f"magnitude, single {method}"
+        axes.plot(x, middle, "--" if method == "units" else "-.", color=COLORS["magnitude"], label=f"magnitude, single {method}"
                   if method == "weights" else "magnitude, units")
-        axes.fill_between(x, low, high, color=COLORS[method], alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=COLORS["magnitude"], alpha=0.2, linewidth=0)
     for each in methods:
         _point(axes, each, total)
     _left_axis(axes, "test accuracy (%)")
@@ -174,7 +174,7 @@ def _point(axes: Axes, method: Method, total: int, validation: bool = False) -> 
     value: Any = method.validation_accuracy if validation else method.accuracy
     ours = method.key == "finetuned"
     axes.plot(100 * method.weights / total, value, MARKERS[method.key], color=COLORS[method.key], label=method.label, linestyle="none",
-              markersize=12 if ours else 7, markeredgewidth=1.5, fillstyle="full" if ours else "none", zorder=4 if ours else 3)
+              markersize=9 if ours else 7, markeredgewidth=1.5, fillstyle="full" if ours else "none", zorder=4 if ours else 3)
 
 
 def _from(axes: Axes, accuracies: Sequence[float]) -> None:
