@@ -13,7 +13,7 @@ import yaml
 
 from sparsify.artifacts import beside, sweep, write_bytes
 from sparsify.settings import InputError
-from stages import pipeline
+from stages import pipeline, reading
 
 LAST, LOCK = Path("scratch/last"), Path("dvc.lock")
 FOLDERS = ("data", "metrics", "models", "plots", "scratch")  # that stages write in
@@ -55,7 +55,7 @@ def outs(stage: str) -> list[Path]:
 
 def all_outs() -> dict[str, tuple[str, ...]]:
     try:
-        return {name: stage.outs for name, stage in pipeline.stages(yaml.safe_load(Path("params.yaml").read_text())).items()}
+        return {name: stage.outs for name, stage in pipeline.stages(reading.section(Path("params.yaml"))).items()}
     except (AttributeError, InputError, KeyError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError):
         return {}
 

@@ -113,6 +113,14 @@ def test_an_experiment_whose_worker_died_is_queued_again_and_its_folder_removed(
     assert not (mend.EXPERIMENTS / "tmpabc").exists() and not (mend.EXPERIMENTS / "rwlock").exists() and mend.mend() == []
 
 
+def test_outputs_are_looked_up_without_waiting_for_a_pipe(workspace):
+    (workspace / "params.yaml").unlink()
+    os.mkfifo(workspace / "params.yaml")
+    assert kept.all_outs() == {}
+    with pytest.raises(SystemExit, match=r"params\.yaml is not a file"):
+        runtime.main(stage(lambda: None))
+
+
 def test_nothing_is_mended_while_dvc_is_at_work(workspace):
     (workspace / "dvc").write_text("import time\ntime.sleep(60)")
     (mend.EXPERIMENTS / "tmpabc").mkdir(parents=True)
