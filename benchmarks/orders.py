@@ -9,10 +9,10 @@ hidden units or of the multiply-accumulates; of each order the highest threshold
 whose threshold of 0 means something are cut there too."""
 
 import argparse
+import contextlib
+import importlib
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +35,7 @@ from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import counted, size, total
 from sparsify.structure import Structure, analyse
 from stages import compose, networks, reading, runtime, twins
+from stages import inputs as inputs_of
 from stages.params import Params
 
 TOP = Path(__file__).parent.parent
@@ -44,27 +45,36 @@ AT_ZERO = ("log_alpha", "evidence")
 Row = dict[str, Any]
 
 
-def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structure, data.Dataset]:
-    """Trains what is not there yet: the data and the dense network stay in `folder` for the next prior."""
+def made(folder: Path, overrides: Sequence[str], stages: Sequence[str]) -> Params:
+    """Runs the stages in `folder`, after what they need: the data and the dense network that are there stay for the next prior."""
     folder.mkdir(exist_ok=True)
     composed = compose.composed(*overrides, conf=TOP / "conf")
     (folder / "params.yaml").write_text(reading.written(composed))
-    for stage, made in (("download", runtime.DATASET), ("train_baseline", runtime.BASELINE), ("train_bayesian", None)):
-        if made is None or not (folder / made).exists():
-            _run(stage, folder)
-    dataset, params = data.load(folder / runtime.DATASET, runtime.device()), settings.build(Params, composed)
+    first = [stage for stage, path in (("download", runtime.DATASET), ("train_baseline", runtime.BASELINE)) if not (folder / path).exists()]
+    for stage in (*first, *stages):
+        with contextlib.chdir(folder), contextlib.redirect_stdout(sys.stderr):
+            runtime.main(getattr(importlib.import_module(f"stages.{stage}"), stage))
+    return settings.build(Params, composed)
+
+
+def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structure, data.Dataset, bool]:
+    """-> the twin, the structure of its dense network, the data, and whether inputs may leave"""
+    params = made(folder, overrides, ["train_bayesian"])
+    dataset = data.load(folder / runtime.DATASET, runtime.device())
     architecture, example = networks.architecture(params, dataset), networks.example(dataset)
-    structure = analyse(networks.load(folder / runtime.BASELINE, architecture), example)
-    return twins.load(folder / runtime.BAYESIAN, example, architecture, structure), structure, dataset
+    dense = networks.load(folder / runtime.BASELINE, architecture)
+    structure = analyse(dense, example)
+    twin = twins.load(folder / runtime.BAYESIAN, example, architecture, structure)
+    return twin, structure, dataset, inputs_of.may_leave(params, dense, structure)
 
 
-def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset) -> Iterable[Row]:
+def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset, inputs: bool) -> Iterable[Row]:
     """A row a size and order: accuracy, percent, and the units and MACs that were left."""
     plain, example = bake(twin), networks.example(dataset)
     whole = size(plain, structure, example)
 
     def cut(by: Scores, threshold: float) -> nn.Module:
-        return draft(plain, structure, *relevant(by, threshold, LEAST))
+        return draft(plain, structure, *relevant(by, threshold, LEAST), inputs=inputs)
 
     def left_by(found: Scores, by: str) -> Callable[[float], float]:
         return lambda threshold: counted(size(cut(found, threshold), structure, example), by)
@@ -135,13 +145,6 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
-def _run(stage: str, folder: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=os.environ | {"PYTHONPATH": str(TOP)},
-                          capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"error: {stage} failed: {done.stderr.strip().splitlines()[-1]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="default", help="of what is written: benchmarks/results/orders-NAME.json")
@@ -161,8 +164,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             for seed, prior in tqdm(pairs, "twins", disable=None):
                 overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
-                twin, structure, dataset = twin_of(Path(scratch) / f"seed-{seed}", overrides)
-                rows += [{"prior": prior, "seed": seed, **row} for row in measured(twin, structure, dataset)]
+                twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
+                rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
     except settings.InputError as error:
         sys.exit(f"error: {error}")
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))

@@ -2,16 +2,18 @@
 
     python -m benchmarks.targets                                    the default recipe, some minutes on one core
     python -m benchmarks.targets -S recipe=mnist-lenet-300-100      another
-    python -m benchmarks.targets --docs                             puts the tables of what was measured into docs/theory.md
+    python -m benchmarks.targets -S recipe=mnist-lenet-300-100 --own units=73     one size, after recovery
+    python -m benchmarks.targets --docs                             puts the tables of what was measured into docs/
 
-Accuracy is that on validation, before recovery. Beside each prior stands what `prior.beta` of the recipe gives where it is cut to the same
-sizes, if the recipe has that prior."""
+Accuracy is that on validation, before recovery but for --own. Beside each prior stands what `prior.beta` of the recipe gives where it is
+cut to the same sizes, if the recipe has that prior."""
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.orders import TOP, spread, twin_of
+from benchmarks.orders import TOP, made, spread, twin_of
 from sparsify.bayes.convert import bake
 from sparsify.bayes.priors import KINDS, Target
 from sparsify.compaction import scores
@@ -29,17 +31,18 @@ from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import counted
 from sparsify.settings import InputError
-from stages import compose, networks
+from stages import compose, networks, runtime
 
 TARGETS = {"macs": (0.2, 0.1, 0.05), "nonzeros": (0.1, 0.05, 0.025)}  # of a prior on units, and of one on single weights
+TARGET_KEYS = [field.name for field in fields(Target)]
 SINGLE = ("log_uniform", "ard")
 Row = dict[str, Any]
 
 
 def measured(folder: Path, overrides: Sequence[str], by: str, shares: Sequence[float]) -> list[Row]:
     """A row a size. expected: what the twin's own count says at the end, over the whole, where it was led to a target"""
-    twin, structure, dataset = twin_of(folder, overrides)
-    cuts = Cuts(bake(twin), scores(twin, structure), structure, networks.example(dataset))
+    twin, structure, dataset, inputs = twin_of(folder, overrides)
+    cuts = Cuts(bake(twin), scores(twin, structure), structure, networks.example(dataset), inputs)
     curve = pd.read_csv(folder / "plots" / "bayesian_curve.csv")
     expected = curve["expected_size_percent"].iloc[-1] / 100 if "expected_size_percent" in curve else None
     rows = []
@@ -51,17 +54,42 @@ def measured(folder: Path, overrides: Sequence[str], by: str, shares: Sequence[f
     return rows
 
 
+def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int) -> list[Row]:
+    """The recipe's own prior cut to one size and fine-tuned: led by prior.beta, and by the target."""
+    by, value = size.split("=")
+    free = [f"prior.target.{each}=null" for each in TARGET_KEYS]
+    rows = []
+    for led in (False, True):
+        made(folder, [*overrides, *free, f"prune.target.{by}={value}", *[f"prior.target.{size}"] * led], ["train_bayesian", "prune"])
+        found = json.loads((folder / runtime.METRICS / "prune.json").read_text())["prune"]
+        bayesian = json.loads((folder / runtime.METRICS / "bayesian.json").read_text())["bayesian"]
+        rows.append({"seed": seed, "led": led, "size": size, "left": found["hidden_left" if by == "units" else f"{by}_left"],
+                     "bayesian": bayesian["validation_accuracy"], "accuracy": found["validation_accuracy_finetuned"]})
+    return rows
+
+
 def tables(rows: Sequence[Row]) -> str:
+    """A line a prior and way to lead it: at each size what the twin expected, and the accuracy of the cut."""
     shown = []
-    for key in dict.fromkeys((row["prior"], row["led"], row["by"], row["target"]) for row in rows):
-        prior, led, by, target = key
-        found = [row for row in rows if (row["prior"], row["led"], row["by"], row["target"]) == key]
-        expected = f"{100 * mean(row['expected'] for row in found):.2f}" if found[0]["expected"] is not None else ""
-        shown.append({"prior": f"`{prior}`", "led by": "the target" if led else "`prior.beta`",
-                      "target": f"{100 * target:g} % of {'non-zeros' if by == 'nonzeros' else 'MACs'}",
-                      "the twin expects, %": expected, "cut to, %": f"{100 * mean(row['left'] for row in found):.2f}",
-                      "at a threshold of": spread([row["threshold"] for row in found], 1),
-                      "accuracy, %": spread([row["accuracy"] for row in found])})
+    for prior, led in dict.fromkeys((row["prior"], row["led"]) for row in rows):
+        line = {"prior": f"`{prior}`", "led by": "the target" if led else "`prior.beta`"}
+        by = next(row["by"] for row in rows if row["prior"] == prior)
+        for number, share in enumerate(TARGETS[by]):
+            found = [row for row in rows if (row["prior"], row["led"], row["target"]) == (prior, led, share)]
+            expected = f"{100 * mean(row['expected'] for row in found):.2f}" if found[0]["expected"] is not None else ""
+            line |= {f"size {number + 1}, %": f"{100 * share:g} of the {'non-zeros' if by == 'nonzeros' else 'MACs'}",
+                     f"expected {number + 1}, %": expected, f"accuracy {number + 1}, %": spread([row["accuracy"] for row in found])}
+        shown.append(line)
+    return report.table(shown)
+
+
+def own_table(kept: Mapping[str, Sequence[Row]]) -> str:
+    shown = []
+    for recipe, rows in kept.items():
+        accuracy = {led: [row["accuracy"] for row in rows if row["led"] == led] for led in (False, True)}
+        gains = [led - beta for beta, led in zip(accuracy[False], accuracy[True], strict=True)]
+        shown.append({"recipe": f"`{recipe}`", "cut to": rows[0]["size"].replace("=", " "), "`prior.beta`, %": spread(accuracy[False]),
+                      "the target, %": spread(accuracy[True]), "gain, points": spread(gains)})
     return report.table(shown)
 
 
@@ -69,7 +97,9 @@ def into_docs() -> None:
     from benchmarks.results import filled  # needs DVC
 
     kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("targets-*.json"))}
-    filled(TOP / "docs" / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+    own = {path.stem.removeprefix("own-"): json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("own-*.json"))}
+    filled(TOP / "docs" / "theory.md", {"targets-default": tables(kept.pop("targets-default")), "targets-own": own_table(own)})
+    filled(TOP / "docs" / "tables" / "targets.md", {name: tables(rows) for name, rows in kept.items()})
 
 
 def main() -> None:
@@ -77,15 +107,22 @@ def main() -> None:
     parser.add_argument("--priors", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 5])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
-    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/theory.md")
+    parser.add_argument("--own", metavar="SIZE", help="units=73, say: beta and the target at one size, after recovery")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/")
     arguments = parser.parse_args()
     if arguments.docs:
         return into_docs()
     torch.set_num_threads(1)
     rows: list[Row] = []
+    about = report.provenance(overrides=arguments.overrides, seeds=arguments.seeds)
     try:
         recipe = compose.composed(*arguments.overrides, conf=TOP / "conf")
         with tempfile.TemporaryDirectory() as scratch:
+            for seed in tqdm(arguments.seeds, "seeds", disable=None) if arguments.own else ():
+                rows += recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)
+            if arguments.own:
+                print(about, own_table({recipe["recipe_name"]: rows}), sep="\n")
+                return report.write(f"own-{recipe['recipe_name']}", about, rows)
             for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
                 by = "nonzeros" if prior in SINGLE else "macs"
                 common = [*arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
@@ -98,7 +135,6 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     rows.sort(key=lambda row: (arguments.priors.index(row["prior"]), row["led"]))
-    about = report.provenance(overrides=arguments.overrides, seeds=arguments.seeds)
     print(about, tables(rows), sep="\n")
     report.write(f"targets-{recipe['recipe_name']}", about, rows)
 

@@ -104,11 +104,12 @@ class RowGaussian(Prior):
         return scale * fused.kl_sum(fused.row_gaussian, mean, log_var)
 
     def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        """log sum_j s_ij^2 / sum_j m_ij^2 of whole neurons.  (O, J), (O, J) -> (O, 1)
+        """-log of the mean over a neuron's weights of m_ij^2 / s_ij^2.  (O, J), (O, J) -> (O, 1)
 
-        Neither clipped nor floored where float64 can tell: the KL ignores scale, so that dead rows sink far below 1e-4."""
-        signal, noise = mean.double().square().sum(1, keepdim=True), log_var.double().exp().sum(1, keepdim=True)
-        return (noise.log() - signal.clamp_min(torch.finfo(torch.float64).tiny).log()).to(mean.dtype)
+        The ratio of the sums, sum_j s_ij^2 / sum_j m_ij^2, would grow with each input that has died: its noise is that of the prior, and it
+        carries nothing. Neither clipped nor floored where float64 can tell: the KL ignores scale, so that dead rows sink far below 1e-4."""
+        certain = (mean.double().square() * (-log_var.double()).exp()).mean(1, keepdim=True)
+        return -certain.clamp_min(torch.finfo(torch.float64).tiny).log().to(mean.dtype)
 
     def log_density_at_zero(self, mean: Tensor, log_var: Tensor) -> Tensor:
         second_moment = mean.square() + log_var.exp()

@@ -151,7 +151,7 @@ def test_a_neuron_is_the_rows_of_all_writers_side_by_side(prior_settings, by):
     for name, layers in writers.items():
         mean, log_var = (torch.cat([getattr(twin.get_submodule(layer), kind).flatten(1) for layer in layers], 1)
                          for kind in ("weight", "log_var"))
-        torch.testing.assert_close(log_alphas(twin).units[name], (log_var.exp().sum(1) / mean.square().sum(1)).log())
+        torch.testing.assert_close(log_alphas(twin).units[name], -(mean.square() / log_var.exp()).mean(1).log())
         cost = {"units": n_weights / (rows * mean.shape[1]), "weights": 1.0, "macs": sum(
             weight_costs(structure, plain, "macs")[f"{layer}.weight"] * twin.get_submodule(layer).weight[0].numel() for layer in layers)
             / mean.shape[1]}[by]
@@ -168,12 +168,12 @@ def test_a_neuron_of_grouped_and_transposed_layers_has_the_rows_of_its_unit(prio
             parameter.add_(torch.randn_like(parameter))
     found = log_alphas(twin).units
     for unit, rows in enumerate(([0, 3], [1, 4], [2, 5])):
-        noise, signal = twin.grouped.log_var[rows].exp().sum(), twin.grouped.weight[rows].square().sum()
-        torch.testing.assert_close(found["grouped"][unit], (noise / signal).log())
+        certain = twin.grouped.weight[rows].square() / twin.grouped.log_var[rows].exp()
+        torch.testing.assert_close(found["grouped"][unit], -certain.mean().log())
     for unit, rows in enumerate(([0, 2], [1, 3])):  # of `up` the output of each of two groups, of `again` two rows
-        noise = twin.up.log_var[:, unit].exp().sum() + twin.again.log_var[rows].exp().sum()
-        signal = twin.up.weight[:, unit].square().sum() + twin.again.weight[rows].square().sum()
-        torch.testing.assert_close(found["up"][unit], (noise / signal).log())
+        mean, log_var = (torch.cat([getattr(twin.up, kind)[:, unit].flatten(), getattr(twin.again, kind)[rows].flatten()])
+                         for kind in ("weight", "log_var"))
+        torch.testing.assert_close(found["up"][unit], -(mean.square() / log_var.exp()).mean().log())
 
 
 @every_network
