@@ -21,7 +21,7 @@ def test_every_order_is_measured_at_every_size_and_none_leaves_more(tmp_path):
     with torch.no_grad():
         for parameter in twin.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    rows = list(orders.measured(twin, analyse(network, dataset.train[:2]), dataset))
+    rows = list(orders.measured(twin, analyse(network, dataset.train[:2]), dataset, inputs=False))
     sizes = [(by, share) for by, shares in orders.SHARES.items() for share in shares]
     found = {(row["cut"], row["share"], row["order"]) for row in rows if row["share"]}
     assert found == {(*each, order) for each in sizes for order in ORDERS}
