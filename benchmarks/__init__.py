@@ -5,14 +5,7 @@ scaling.py     its time and memory against width and batch
 schedule.py    which batch size, precision and length of training reach a target soonest
 inference.py   the forward pass of dense, compact, masked, sparse and quantised networks against a roofline
 removal.py     the time of a physical removal against the size of the network; on which networks it is right
-orders.py      which unit goes next: orders of removal at equal size
 pipeline.py    where the wall time of `dvc repro` goes
-
-collect.py     DVC's experiments -> metrics/results.csv
-results.py     metrics/results.csv, published.yaml -> docs/results.md and the long table of docs/tables/results.md
-sweeps.py      metrics of sweeps -> the sentences of docs/sweep.md
-structure_pictures.py   two small networks -> the pictures of docs/structure.md
-vgg16.py       channels kept, latency and widths of VGG-16 -> docs/tables/vgg16.md
 
 Contenders take turns in the same run, so that whatever else the machine does falls on all of them; only ratios travel."""
 

@@ -62,9 +62,10 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
-def write(name: str, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
+def write(name: str, about: Mapping[str, Any], rows: Sequence[Row], folder: Path | None = None) -> None:
+    """NAME.json in `folder`, in results/ beside this file if none is named."""
     lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    artifacts.write_bytes(RESULTS / f"{name}.json", f'{{"provenance": {json.dumps(about)},\n"rows": [\n{lines}\n]}}\n'.encode())
+    artifacts.write_bytes((folder or RESULTS) / f"{name}.json", f'{{"provenance": {json.dumps(about)},\n"rows": [\n{lines}\n]}}\n'.encode())
 
 
 def _text(value: str | int | float | None) -> str:

@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from benchmarks import recipes, report
-from benchmarks.recipes import TOP
+from benchmarks import report
 from sparsify.settings import build
-from stages import params, runtime
+from stages import compose, params, reading, runtime
 
+TOP = Path(__file__).parent.parent
 SECTIONS = {"baseline": "baseline", "bayesian": "bayesian.train", "finetune": "finetune.train"}
 STAGES = {"train_baseline": "baseline", "train_bayesian": "bayesian", "prune": "prune"}
 
@@ -40,7 +40,7 @@ def trial(*overrides: str) -> dict[str, dict[str, Any]]:
     """The metrics of the training stages, run one after another in a folder of their own.  by stage"""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        recipes.written(folder / "params.yaml", *overrides)
+        (folder / "params.yaml").write_text(reading.written(compose.composed(*overrides, conf=TOP / "conf")))
         (folder / "data").symlink_to((TOP / "data").resolve())
         for stage in STAGES:
             done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=os.environ | {"PYTHONPATH": str(TOP)},
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--target-accuracy", type=float, required=True, help="percent, on validation")
     parser.add_argument("--target-hidden", type=int, required=True, help="hidden units left, at most")
     arguments = parser.parse_args()
-    recipe = build(params.Params, recipes.composed(f"recipe={arguments.recipe}"))
+    recipe = build(params.Params, compose.composed(f"recipe={arguments.recipe}", conf=TOP / "conf"))
     about = report.provenance(recipe=arguments.recipe, seed=recipe.seed, target_accuracy=arguments.target_accuracy,
                               target_hidden=arguments.target_hidden)
     rows = []

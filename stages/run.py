@@ -5,7 +5,7 @@
     python -m stages.run -S recipe=NAME -S seed=2 ...       composes params.yaml first
     python -m stages.run --processes 4 ...                  trains in four processes, on four GPUs if they are there
 
-`python -m benchmarks.collect --runs DIR` takes such folders into metrics/results.csv. Stages work in this checkout, so that two runs at
+`python -m experiments.collect --runs DIR` takes such folders into a table. Stages work in this checkout, so that two runs at
 once need two checkouts."""
 
 import argparse

@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 
 from sparsify.artifacts import FileError
 from sparsify.settings import quoted
-from stages import reports, runtime, style
+from stages import reports, style
 from stages.params import Params
 from stages.style import Label
 
-RESULTS = runtime.METRICS / "results.csv"  # of many recipes, priors and seeds; the pictures do without if it is not there
 PHASES = ("as pruned", "retrained")
 LEFT = {"weights": ("nonzeros_left", "weights_total"), "units": ("hidden_left", "hidden_total")}
 NAMES = {"weights": "non-zero weights left", "units": "hidden units left"}
@@ -26,9 +25,10 @@ ROOM = 1.4  # above the dense network's accuracy, times fewer errors
 Metrics = dict[str, Any]  # what stages wrote as JSON
 
 
-def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame, results: Path = RESULTS) -> Figure:
-    """Weights above, units below. metrics: of the stages prune and sweep; rows: of the sweep; results: of other runs of the recipe"""
-    report, groups = metrics["sweep"], _groups(params.recipe_name, results)
+def sweep_curves(params: Params, metrics: Metrics, rows: pd.DataFrame, results: Path | None = None) -> Figure:
+    """Weights above, units below. metrics: of the stages prune and sweep; rows: of the sweep; results: a table of
+    other runs of the recipe, which are then points too"""
+    report, groups = metrics["sweep"], _groups(params.recipe_name, results) if results else []
     figure = style.figure(7.4, f"{params.recipe_name}: magnitude pruning at every size, and what priors reach")
     for axes, method in zip(figure.subplots(2, 1), LEFT, strict=True):
         chosen, total = rows[rows["method"] == method], report["dense"]["weights" if method == "weights" else "hidden"]
@@ -167,8 +167,6 @@ def _results(groups: Sequence[tuple[str, pd.DataFrame]], method: str) -> list[La
 
 def _groups(recipe: str, path: Path) -> list[tuple[str, pd.DataFrame]]:
     """The rows of this recipe in the table of results, by method and what it changes in the prior; those that change more are left out."""
-    if not path.is_file():
-        return []
     counts = " ".join(count for pair in LEFT.values() for count in pair)
     table = reports.table(path, "accuracy", "recipe method overrides", counts)
     of_priors = table["overrides"].map(lambda overrides: all(part.startswith("prior.") for part in overrides.split())).astype(bool)

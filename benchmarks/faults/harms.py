@@ -201,7 +201,7 @@ def state(draw: Random) -> str:
 
 
 def report(draw: Random) -> str:
-    path = draw.choice([*Path("metrics").glob("*.json"), *Path("plots").glob("*.csv"), Path("metrics/results.csv")])
+    path = draw.choice([*Path("metrics").glob("*.json"), *Path("plots").glob("*.csv")])
     if path.suffix == ".json" and draw.random() < 0.6:
         path.write_text(json.dumps(harmed(json.loads(path.read_text()), draw)))
     else:

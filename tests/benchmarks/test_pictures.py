@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-import torch
 from legible import legible, lines, named
 
-from benchmarks import removal, scaling, structure_pictures
+from benchmarks import removal, scaling
 from stages import style
 
 RESULTS = Path("benchmarks/results").resolve()
@@ -39,9 +37,3 @@ def test_removal_has_a_line_a_network_and_way_with_its_rows():
             assert points in lines(axes, color, line)
             assert next(end[:2] for name, end in named(axes).items() if name.startswith(f"{network}, {way}:")) == (
                 points[0][-1], points[1][-1])
-
-
-@pytest.mark.parametrize("draw", [structure_pictures.block, structure_pictures.flatten])
-def test_the_pictures_of_the_structure_can_be_read(draw):
-    torch.manual_seed(0)
-    legible(draw())

@@ -4,13 +4,14 @@ import math
 
 import pytest
 
-from benchmarks import recipes, schedule
+from benchmarks import schedule
 from sparsify.settings import build
+from stages import compose
 from stages.params import Params
 
 
 def smoke(*overrides):
-    return build(Params, recipes.composed("recipe=smoke", *overrides))
+    return build(Params, compose.composed("recipe=smoke", *overrides, conf=schedule.TOP / "conf"))
 
 
 def test_a_setting_changes_batch_length_and_rate_of_all_trainings_and_precision_of_two():

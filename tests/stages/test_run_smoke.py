@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import collect, runs
+from experiments import collect, runs
 from stages import pipeline
 
 REPO = Path(__file__).parents[2]

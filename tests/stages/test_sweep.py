@@ -55,8 +55,8 @@ def metrics(tmp_path, monkeypatch):
             "benchmark": {"speedup": {"batch_1": {"median": 2.0}, "batch_1000": {"median": 6.6}}}}
 
 
-def drawn(draw, metrics):
-    return draw(params.load(), metrics, pd.read_csv("plots/sweep.csv"))
+def drawn(draw, metrics, *results):
+    return draw(params.load(), metrics, pd.read_csv("plots/sweep.csv"), *results)
 
 
 def test_results_of_the_same_recipe_and_any_prior_are_points_with_their_seeds(metrics):
@@ -68,8 +68,8 @@ def test_results_of_the_same_recipe_and_any_prior_are_points_with_their_seeds(me
                   ("mnist-lenet5", "scratch", "", 93.0), ("mnist-lenet5", "ard", "prior.kind=ard prior.beta=2", 92.0),
                   ("mnist-lenet5", "magnitude", "prior.kind=ard prior.beta=2", 91.0), ("other", "ard", "", 90.0),
                   ("mnist-lenet5", "gate", "prior.beta=2 finetune.train.epochs=9", 89.0))]
-    pd.DataFrame(table).to_csv("metrics/results.csv")
-    weights, units = legible(drawn(sweep_pictures.sweep_curves, metrics)).axes
+    pd.DataFrame(table).to_csv("results.csv")
+    weights, units = legible(drawn(sweep_pictures.sweep_curves, metrics, Path("results.csv"))).axes
     for axes, left in ((weights, {"gate": 2, "other": 2}), (units, {"gate": 12.5, "other": 25})):
         points = {name: point for name, point in named(axes).items() if "n =" in name}
         assert points == {"gate, n = 3": (left["gate"], 96, style.PRIORS["gate"].color.lower()),
@@ -115,7 +115,7 @@ def test_the_speed_up_is_that_of_the_units_and_of_the_compact_network(metrics):
 
 
 @pytest.mark.parametrize("draw", [sweep_pictures.sweep_curves, sweep_pictures.sweep_speedup])
-def test_pictures_do_without_a_table_of_results_and_with_one_share(metrics, draw):
+def test_pictures_do_with_one_share(metrics, draw):
     table = pd.read_csv("plots/sweep.csv")
     table[table["share"] == 50].to_csv("plots/sweep.csv")
     legible(drawn(draw, metrics))

@@ -3,8 +3,8 @@
 import pandas as pd
 from legible import legible, named
 
-from benchmarks import collect, vgg16
-from benchmarks.vgg16 import FULL, PUBLISHED, RECIPE
+from experiments import collect, vgg16
+from experiments.vgg16 import FULL, PUBLISHED, RECIPE
 
 COUNTS = {"hidden_left": 25, "hidden_total": 100, "weights_left": 2000, "weights_total": 10000, "nonzeros_left": 1000,
           "macs_left": 3e6, "macs_total": 2e7, "seconds": 1800}

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from test_results import experiment
 
-from benchmarks import collect, runs
+from experiments import collect, places, runs
+from experiments import results as report
 from sparsify.settings import InputError
 
 STAGES = {"train_baseline": ["seed", "baseline"], "train_bayesian": ["prior", "prune.inputs"], "prune": ["finetune"], "controls": ["seed"]}
@@ -43,12 +44,11 @@ def _at(params, key):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Where rows go in place of the committed table; there are no experiments."""
-    monkeypatch.setattr(collect, "RESULTS", tmp_path / "metrics" / "results.csv")
-    monkeypatch.setattr(collect, "TOP", tmp_path)
+    """The table that a user's rows go to; there are no experiments."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(collect, "_experiments", list)
     monkeypatch.setattr(collect, "_settings", lambda recipe, changed: collect.fingerprint(experiment()[0]))
-    return lambda: pd.read_csv(collect.RESULTS, keep_default_na=False)
+    return Path("results/results.csv")
 
 
 def collected(monkeypatch, *arguments) -> None:
@@ -72,14 +72,37 @@ def test_folders_become_rows_with_their_provenance_and_a_second_time_change_noth
     for file in without.glob("metrics/*.json"):
         write(file, file.read_text().replace('"seed": 2', '"seed": 7'))
     collected(monkeypatch, "--runs", with_note, without, "--commit", "def5678")
-    assert capsys.readouterr().out == ("0 rows from experiments, 4 from folders; metrics/results.csv has 4, and lost 0 whose recipe has "
+    assert capsys.readouterr().out == ("0 rows from experiments, 4 from folders; results/results.csv has 4, and lost 0 whose recipe has "
                                        "changed\n")
-    assert results()[["method", "seed", "commit", "device", "accuracy"]].to_numpy().tolist() == [
+    assert pd.read_csv(results, keep_default_na=False)[["method", "seed", "commit", "device", "accuracy"]].to_numpy().tolist() == [
         ["gate", 2, "abc1234", "cpu", 98.0], ["gate", 7, "def5678", "cpu", 98.0], ["magnitude", 2, "abc1234", "cpu", 97.0],
         ["scratch", 2, "abc1234", "cpu", 97.5]]
-    before = collect.RESULTS.read_bytes()
+    before = results.read_bytes()
     collected(monkeypatch, "--runs", with_note, without, "--commit", "def5678")
-    assert collect.RESULTS.read_bytes() == before
+    assert results.read_bytes() == before
+
+
+@pytest.mark.parametrize("chosen", [[], ["--into", "mine/here"]], ids=" ".join)
+def test_rows_and_their_tables_stay_in_a_users_own_folder(chosen, tmp_path, results, monkeypatch, capsys):
+    kept = {path: path.stat().st_mtime_ns for path in places.DOCS.rglob("*")}
+    collected(monkeypatch, "--runs", folder(tmp_path / "one", True), *chosen)
+    monkeypatch.setattr(sys, "argv", ["results", *chosen])
+    report.main()
+    where = Path(chosen[1] if chosen else "results")
+    assert capsys.readouterr().out.endswith(f"{where}/results.md from 3 rows\n")
+    assert "| `smoke` baseline.epochs=10 " in (where / "results.md").read_text()
+    assert sorted(path.name for path in where.iterdir()) == ["results.csv", "results.md"]  # no published figure is of this recipe
+    assert kept == {path: path.stat().st_mtime_ns for path in places.DOCS.rglob("*")}
+
+
+def test_a_recipe_with_published_figures_gets_the_picture_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = pd.read_csv(places.KEPT / collect.TABLE, keep_default_na=False)
+    write(Path("results/results.csv"), table[table["recipe"] == "mnist-lenet5"].to_csv(index=False))
+    monkeypatch.setattr(sys, "argv", ["results"])
+    report.main()
+    assert Path("results/headlines.png").is_file()
+    assert "| `mnist-lenet5` | 2" in Path("results/results.md").read_text() and "not run" not in Path("results/results.md").read_text()
 
 
 @pytest.mark.parametrize(("note", "file", "old", "new", "said"), [
@@ -102,7 +125,7 @@ def test_a_folder_that_lacks_a_file_is_refused_before_anything_is_written(file, 
     (folder(tmp_path / "one", True) / file).unlink()
     with pytest.raises(SystemExit, match=rf"^error: .*one has no {file}; a run up to prune leaves it"):
         collected(monkeypatch, "--runs", folder(tmp_path / "two", True), tmp_path / "one")
-    assert not collect.RESULTS.exists()
+    assert not results.exists()
 
 
 def test_a_folder_of_a_recipe_that_is_none_here_is_refused(tmp_path, results, monkeypatch):

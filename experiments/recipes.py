@@ -1,30 +1,18 @@
-"""A recipe's parameters, composed as `dvc exp run -S OVERRIDE` composes them, and what is kept of its run for docs/."""
+"""A recipe's parameters, and what is kept of its run for docs/."""
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.repo import Repo
-from dvc.utils.hydra import compose_and_dump
 
+from experiments.places import KEPT, TOP
 from sparsify.settings import InputError
-
-TOP = Path(__file__).parent.parent
-KEPT = TOP / "docs" / "results"  # a folder a recipe
-
-
-def written(path: Path, *overrides: str) -> None:
-    """Writes the composed parameters to `path`."""
-    compose_and_dump(str(path), str(TOP / "conf"), None, "config", "", list(overrides))
+from stages import compose, reading
 
 
 def composed(*overrides: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "params.yaml"
-        written(path, *overrides)
-        return yaml.safe_load(path.read_text())
+    """As `dvc exp run -S OVERRIDE` composes them."""
+    return compose.composed(*overrides, conf=TOP / "conf")
 
 
 def present() -> str:
@@ -46,4 +34,4 @@ def keep(recipe: str, *files: str) -> None:
 
 
 def _params() -> dict[str, Any]:
-    return yaml.safe_load((TOP / "params.yaml").read_text())
+    return reading.section(TOP / "params.yaml")

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks import collect, recipes, results, sweeps
+from experiments import collect, recipes, results, sweeps, tables
 from sparsify.settings import InputError
 
 COUNTS = dict(zip(collect.COUNTS, (60, 400, 784, 100, 1000, 50, 90, 900), strict=True))
@@ -129,10 +129,10 @@ def test_comparison_has_a_line_a_method_with_the_controls_last():
 def test_a_text_takes_the_place_of_the_one_between_its_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- made: a -->\nold\n<!-- end -->\nafter")
-    results.filled(page, {"a": results.markdown([["x", "y"], ["1", "2"]])})
+    tables.filled(page, {"a": tables.markdown([["x", "y"], ["1", "2"]])})
     assert page.read_text() == "before\n<!-- made: a -->\n\n| x | y |\n| --- | --- |\n| 1 | 2 |\n\n<!-- end -->\nafter"
     with pytest.raises(InputError, match="made: b"):
-        results.filled(page, {"b": "text"})
+        tables.filled(page, {"b": "text"})
 
 
 def test_sentences_of_a_sweep_say_where_the_plateaus_end_and_what_validation_and_the_prior_choose():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import orders
+from experiments import orders
 from sparsify import data
 from sparsify.bayes.convert import bayesianize
 from sparsify.compaction import ORDERS

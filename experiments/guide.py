@@ -1,17 +1,17 @@
 """From the table of a frontier to that of docs/guide.md, which stands between its markers; the text around it stays.
 
     python -m stages.frontier ... --into docs/guide    as the page says
-    python -m benchmarks.guide"""
+    python -m experiments.guide"""
 
 import sys
 
 import pandas as pd
 
-from benchmarks.recipes import TOP
-from benchmarks.results import Table, filled, markdown, mean
+from experiments.places import DOCS, TOP
+from experiments.tables import Table, filled, markdown, mean
 from sparsify.settings import InputError
 
-PAGE, ROWS = TOP / "docs" / "guide.md", TOP / "docs" / "guide" / "frontier.csv"
+PAGE, ROWS = DOCS / "guide.md", DOCS / "guide" / "frontier.csv"
 HEAD = ["prior", "target", "hidden units", "non-zero weights", "MACs", "validation %", "magnitude there", "test %",
         "magnitude there"]
 

@@ -1,10 +1,9 @@
-"""From metrics/results.csv to the picture and the table of docs/results.md, and the long table of docs/tables/results.md.
+"""From results.csv to a picture and tables: every run, and beside the published figures what has some.
 
-Tables stand between markers; the text around them stays.
+    python -m experiments.results           results/results.md and results/headlines.png, from results/results.csv
+    python -m experiments.results --docs    those of docs/results.md and docs/tables/results.md, from docs/results/results.csv"""
 
-    python -m benchmarks.results"""
-
-import re
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,14 +12,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from benchmarks.collect import RESULTS
-from benchmarks.headlines import picture
-from benchmarks.recipes import KEPT, TOP
+from experiments import places
+from experiments.collect import TABLE
+from experiments.headlines import picture
+from experiments.tables import Table, filled, markdown, mean
 from sparsify import artifacts
 from sparsify.settings import InputError
 from stages.params import CONTROLS
 
-PAGE, TABLES, PUBLISHED = TOP / "docs" / "results.md", TOP / "docs" / "tables", Path(__file__).parent / "published.yaml"
+PUBLISHED = Path(__file__).parent / "published.yaml"
 MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "accuracy": lambda rows: rows["accuracy"],
     "drop": lambda rows: rows["accuracy_dense"] - rows["accuracy"],
@@ -33,7 +33,6 @@ TEXT = {"accuracy": "{} %", "drop": "{} points lost", "hidden_removed": "{} % of
         "weights_left": "{} weights", "macs_left": "{} MACs", "compression": "{}x fewer non-zeros"}
 LEFT = {"hidden_left": ("units", "hidden_total"), "weights_left": ("weights", "weights_total"),
         "nonzeros_left": ("non-zeros", "weights_total"), "macs_left": ("MACs", "macs_total")}
-Table = list[list[str]]
 
 
 def reached(rows: pd.DataFrame, target: Mapping[str, float]) -> bool:
@@ -78,27 +77,6 @@ def comparison(results: pd.DataFrame) -> Table:
     return table
 
 
-def filled(page: Path, blocks: Mapping[str, str]) -> None:
-    """Puts each text between its markers in the file `page`. Raises InputError where one has no place."""
-    content = page.read_text()
-    for name, text in blocks.items():
-        pattern = re.compile(rf"(<!-- made: {name} -->\n).*?(<!-- end -->)", re.S)
-        if not pattern.search(content):
-            raise InputError(f"{page.name} has no '<!-- made: {name} -->' with an '<!-- end -->' after it; put both where it belongs")
-        content = pattern.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", content)
-    artifacts.write_bytes(page, content.encode())
-
-
-def markdown(table: Table) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    return "\n".join([lines[0], "|" + " --- |" * len(table[0]), *lines[1:]])
-
-
-def mean(values: pd.Series, digits: int = 0) -> str:
-    deviation = f" ± {values.std():,.{digits}f}" if len(values) > 1 and values.std() > 0 else ""
-    return f"{values.mean():,.{digits}f}{deviation}"
-
-
 def _published(row: Mapping[str, Any]) -> str:
     return "; ".join(f"{name} {left:,} at {accuracy}" for name, left, accuracy in row["points"][:2])
 
@@ -108,18 +86,28 @@ def _goal(target: Mapping[str, float]) -> str:
 
 
 def main() -> None:
-    if not RESULTS.is_file():
-        sys.exit(f"error: {RESULTS.relative_to(TOP)} does not exist; run python -m benchmarks.collect")
-    results = pd.read_csv(RESULTS, keep_default_na=False)
-    published = yaml.safe_load(PUBLISHED.read_text())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    places.add_folder(parser)
+    into = parser.parse_args().into
+    path, docs = into / TABLE, into == places.KEPT
+    if not path.is_file():
+        sys.exit(f"error: {places.shown(path)} does not exist; run python -m experiments.collect, with the same --into or --docs")
+    results = pd.read_csv(path, keep_default_na=False)
+    published = [row for row in yaml.safe_load(PUBLISHED.read_text()) if docs or len(of_recipe(results, row["recipe"]))]
+    page = places.DOCS / "results.md" if docs else into / "results.md"
     try:
-        artifacts.write_picture(KEPT / "headlines.png", picture({row["recipe"]: of_recipe(results, row["recipe"]) for row in published},
-                                                                published))
-        filled(PAGE, {"headlines": markdown(headlines(results, published))})
-        filled(TABLES / "results.md", {"comparison": markdown(comparison(results))})
+        if published:
+            artifacts.write_picture(into / "headlines.png", picture({row["recipe"]: of_recipe(results, row["recipe"]) for row in published},
+                                                                    published))
+        if docs:
+            filled(page, {"headlines": markdown(headlines(results, published))})
+            filled(places.DOCS / "tables" / "results.md", {"comparison": markdown(comparison(results))})
+        else:
+            beside = ["![Accuracy against what is left](headlines.png)", markdown(headlines(results, published))] if published else []
+            artifacts.write_bytes(page, ("\n\n".join(["# Results", *beside, markdown(comparison(results))]) + "\n").encode())
     except InputError as error:
         sys.exit(f"error: {error}")
-    print(f"{PAGE.relative_to(TOP)} from {len(results)} rows")
+    print(f"{places.shown(page)} from {len(results)} rows")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Does a target hold? Bayesian twins led to three sizes an octave apart, with every prior: what they expect to keep, and what a cut leaves.
 
-    python -m benchmarks.targets                                    the default recipe, some minutes on one core
-    python -m benchmarks.targets -S recipe=mnist-lenet-300-100      another
-    python -m benchmarks.targets -S recipe=mnist-lenet-300-100 --own units=73     one size, after recovery
-    python -m benchmarks.targets --docs                             puts the tables of what was measured into docs/
+    python -m experiments.targets                                    the default recipe, some minutes on one core
+    python -m experiments.targets -S recipe=mnist-lenet-300-100      another
+    python -m experiments.targets -S recipe=mnist-lenet-300-100 --own units=73     one size, after recovery
+    python -m experiments.targets --docs                             puts the tables of what was measured into docs/
 
 Accuracy is that on validation, before recovery but for --own. Beside each prior stands what `prior.beta` of the recipe gives where it is
 cut to the same sizes, if the recipe has that prior."""
@@ -23,7 +23,9 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.orders import TOP, made, spread, twin_of
+from experiments.orders import RESULTS, made, spread, twin_of
+from experiments.places import DOCS, TOP
+from experiments.tables import filled
 from sparsify.bayes.convert import bake
 from sparsify.bayes.priors import KINDS, Target
 from sparsify.compaction import scores
@@ -94,12 +96,10 @@ def own_table(kept: Mapping[str, Sequence[Row]]) -> str:
 
 
 def into_docs() -> None:
-    from benchmarks.results import filled  # needs DVC
-
-    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("targets-*.json"))}
-    own = {path.stem.removeprefix("own-"): json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("own-*.json"))}
-    filled(TOP / "docs" / "theory.md", {"targets-default": tables(kept.pop("targets-default")), "targets-own": own_table(own)})
-    filled(TOP / "docs" / "tables" / "targets.md", {name: tables(rows) for name, rows in kept.items()})
+    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("targets-*.json"))}
+    own = {path.stem.removeprefix("own-"): json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("own-*.json"))}
+    filled(DOCS / "theory.md", {"targets-default": tables(kept.pop("targets-default")), "targets-own": own_table(own)})
+    filled(DOCS / "tables" / "targets.md", {name: tables(rows) for name, rows in kept.items()})
 
 
 def main() -> None:
@@ -122,7 +122,7 @@ def main() -> None:
                 rows += recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)
             if arguments.own:
                 print(about, own_table({recipe["recipe_name"]: rows}), sep="\n")
-                return report.write(f"own-{recipe['recipe_name']}", about, rows)
+                return report.write(f"own-{recipe['recipe_name']}", about, rows, RESULTS)
             for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
                 by = "nonzeros" if prior in SINGLE else "macs"
                 common = [*arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
@@ -136,7 +136,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     rows.sort(key=lambda row: (arguments.priors.index(row["prior"]), row["led"]))
     print(about, tables(rows), sep="\n")
-    report.write(f"targets-{recipe['recipe_name']}", about, rows)
+    report.write(f"targets-{recipe['recipe_name']}", about, rows, RESULTS)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks import guide
+from experiments import guide
 
 ROW = {"prior": "gate", "by": "units", "target": 0.1, "hidden_left": 40, "nonzeros_left": 1000, "macs_left": 2000}
 

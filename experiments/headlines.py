@@ -16,7 +16,7 @@ NAMES = {"hidden_left": "hidden units left", "weights_left": "weights left", "no
 
 
 def picture(ours: Mapping[str, pd.DataFrame], published: Sequence[Mapping[str, Any]]) -> Figure:
-    """ours: by recipe the rows of metrics/results.csv over its seeds. published: rows of published.yaml; those with points are drawn"""
+    """ours: by recipe the rows of results.csv over its seeds. published: rows of published.yaml; those with points are drawn"""
     shown = [row for row in published if row["points"] and len(ours[row["recipe"]])]
     lines = -(-len(shown) // COLUMNS)
     figure = style.figure(2.2 * lines)

@@ -1,8 +1,9 @@
-"""From DVC's experiments to metrics/results.csv: one row a recipe, method and seed.
+"""From DVC's experiments to results.csv, in results/ or in another folder: one row a recipe, method and seed.
 
     dvc exp run --queue -S recipe=mnist-lenet-300-100 -S seed=1,2,3 && dvc queue start
-    python -m benchmarks.collect
-    python -m benchmarks.collect --runs DIR...    with folders that `python -m stages.run --into DIR` left on machines without DVC
+    python -m experiments.collect
+    python -m experiments.collect --runs DIR...   with folders that `python -m stages.run --into DIR` left on machines without DVC
+    python -m experiments.collect --docs          into the project's own table, docs/results/results.csv
 
 Every experiment whose commit is an ancestor of the present one counts, if it was run up to `controls`. It gives up to three rows: its
 prior, and the same size by magnitude and from scratch. A folder may lack the controls. `overrides` is what a run changed in its recipe
@@ -22,17 +23,16 @@ from typing import Any
 import dvc.api
 import numpy as np
 import pandas as pd
-from dvc.utils.serialize import parse_yaml  # which reads 1e-06, as DVC writes it, as a number
 
-from benchmarks import recipes, runs
-from benchmarks.recipes import TOP
+from experiments import places, recipes, runs
+from experiments.places import TOP
 from sparsify import artifacts
 from sparsify.data import NAMES
 from sparsify.settings import InputError, build
+from stages import reading
 from stages.params import Params
-from stages.runtime import METRICS
 
-RESULTS = TOP / METRICS / "results.csv"
+TABLE = "results.csv"
 KEY = ["settings", "method", "seed"]
 COUNTS = ["hidden_left", "hidden_total", "inputs_left", "weights_left", "weights_total", "nonzeros_left", "macs_left", "macs_total"]
 COLUMNS = ["recipe", "method", "seed", "accuracy_dense", "accuracy", *COUNTS,
@@ -116,10 +116,11 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def _settings(recipe: str, changed: str) -> str:
-    """The fingerprint of the recipe as it is now, with overrides; none if there is no such recipe any more."""
-    if not (TOP / "conf" / "recipe" / f"{recipe}.yaml").is_file():
+    """The fingerprint of the recipe as it is now, with overrides; "none" where there is no such recipe or key any more."""
+    try:
+        return fingerprint(recipes.composed(f"recipe={recipe}", *changed.split()))
+    except InputError:
         return "none"
-    return fingerprint(recipes.composed(f"recipe={recipe}", *changed.split()))
 
 
 def _git(*arguments: str) -> str:
@@ -135,7 +136,7 @@ def _experiments() -> list[str]:
 
 def _from_experiments() -> Iterator[dict[str, Any]]:
     for revision in _experiments():
-        params, lock = (parse_yaml(_git("show", f"{revision}:{file}"), file) for file in ("params.yaml", "dvc.lock"))
+        params, lock = (reading.parsed(_git("show", f"{revision}:{file}"), file) for file in ("params.yaml", "dvc.lock"))
         name = params["recipe_name"]
         if not was_run(params, lock) or _settings(name, "") == "none":
             print(f"left out: {revision[:7]}, {name}, which was not run up to controls, or is no recipe here")
@@ -165,6 +166,7 @@ def _rows(run: runs.Run) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", metavar="DIR", type=Path, nargs="+", default=[], help="folders of runs made elsewhere")
+    places.add_folder(parser)
     parser.add_argument("--commit", default="", help="of the code that made those of them which do not say")
     chosen = parser.parse_args()
     try:
@@ -172,11 +174,12 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     found = list(_from_experiments())
-    old = pd.read_csv(RESULTS, keep_default_na=False) if RESULTS.is_file() else pd.DataFrame(columns=COLUMNS)
+    path = chosen.into / TABLE
+    old = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=COLUMNS)
     table = merged(old, pd.DataFrame([*found, *carried], columns=COLUMNS))
     current = np.array([row.settings == _settings(row.recipe, row.overrides) for row in table.itertuples()], dtype=bool)
-    artifacts.write_bytes(RESULTS, table[current].to_csv(index=False, lineterminator="\n").encode())
-    print(f"{len(found)} rows from experiments, {len(carried)} from folders; {RESULTS.relative_to(TOP)} has {sum(current)}, and lost "
+    artifacts.write_bytes(path, table[current].to_csv(index=False, lineterminator="\n").encode())
+    print(f"{len(found)} rows from experiments, {len(carried)} from folders; {places.shown(path)} has {sum(current)}, and lost "
           f"{len(current) - sum(current)} whose recipe has changed")
 
 

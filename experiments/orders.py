@@ -1,8 +1,8 @@
 """Which unit goes next: Bayesian twins of one recipe, cut to equal sizes by every order of removal, on validation and before recovery.
 
-    python -m benchmarks.orders                                            the default recipe, 4 minutes on one core
-    python -m benchmarks.orders --name lenet5 --priors gate -S model.name=lenet5
-    python -m benchmarks.orders --docs                                     puts the tables of what was measured into docs/theory.md
+    python -m experiments.orders                                            the default recipe, 4 minutes on one core
+    python -m experiments.orders --name lenet5 --priors gate -S model.name=lenet5
+    python -m experiments.orders --docs                                     puts the tables of what was measured into docs/theory.md
 
 Each seed trains its own dense network, and from it a twin a prior, whose `prior.target` is the same for all. The size is a share of the
 hidden units or of the multiply-accumulates; of each order the highest threshold is taken that leaves no more than that. The two orders
@@ -25,6 +25,8 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks import report
+from experiments.places import DOCS, TOP
+from experiments.tables import filled
 from sparsify import data, settings
 from sparsify.bayes.convert import Scores, bake
 from sparsify.compaction import ORDERS, relevant, scores
@@ -38,7 +40,7 @@ from stages import compose, networks, reading, runtime, twins
 from stages import inputs as inputs_of
 from stages.params import Params
 
-TOP = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
 NAMES = {"units": "units", "macs": "MACs"}
 AT_ZERO = ("log_alpha", "evidence")
@@ -129,10 +131,8 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def into_docs() -> None:
-    from benchmarks.results import filled  # needs DVC
-
-    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(report.RESULTS.glob("orders-*.json"))}
-    filled(TOP / "docs" / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+    kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("orders-*.json"))}
+    filled(DOCS / "theory.md", {name: tables(rows) for name, rows in kept.items()})
 
 
 def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
@@ -147,7 +147,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", default="default", help="of what is written: benchmarks/results/orders-NAME.json")
+    parser.add_argument("--name", default="default", help="of what is written: experiments/results/orders-NAME.json")
     parser.add_argument("--priors", nargs="+", default=["gaussian", "gate", "mixture"], help="of units")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
@@ -170,7 +170,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))
     print(about, tables(rows), sep="\n")
-    report.write(f"orders-{arguments.name}", about, rows)
+    report.write(f"orders-{arguments.name}", about, rows, RESULTS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """VGG-16's own tables, docs/tables/vgg16.md: channels kept by layer, latency, and how both grow with the width of the network.
 
-    python -m benchmarks.vgg16           from what docs/results/cifar10-vgg16-short/ keeps, and from metrics/results.csv
-    python -m benchmarks.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-short"""
+    python -m experiments.vgg16           from what docs/results/cifar10-vgg16-short/ keeps, and from docs/results/results.csv
+    python -m experiments.vgg16 --keep    first keeps the present run there, if it is one of cifar10-vgg16-short"""
 
 import argparse
 import json
@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks import recipes, results
-from benchmarks.recipes import TOP
+from experiments import recipes, results
+from experiments.collect import TABLE
+from experiments.places import DOCS, KEPT, TOP
+from experiments.tables import Table, filled, markdown, mean
 from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages import style
@@ -22,7 +24,7 @@ from stages.params import CONTROLS
 RECIPE = "cifar10-vgg16-short"  # which a CPU can train
 FILES = ("plots/units.csv", "plots/threshold_scan.csv", *(f"plots/{curve}_curve.csv" for curve in ("baseline", "bayesian", "finetune")),
          "metrics/prune.json", "metrics/benchmark.json")
-FOLDER, PAGE = recipes.KEPT / RECIPE, results.TABLES / "vgg16.md"
+FOLDER, PAGE = KEPT / RECIPE, DOCS / "tables" / "vgg16.md"
 # Channels that others keep of the full network: "Neuron sparsification via variational dropout".
 PUBLISHED = {"row mixture, 87.40 %": (56, 60, 120, 122, 180, 66, 45, 27, 19, 29, 21, 27, 35)}
 FULL = [width for width in VGG16_WIDTHS if width != "pool"]
@@ -30,7 +32,7 @@ WIDTH_OVERRIDE = "model.width="
 LEVELS = (90, 93, 94)  # percent; KellerJordan/cifar10-airbench is measured at the last
 
 
-def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> results.Table:
+def channels(units: pd.DataFrame, published: Mapping[str, Sequence[int]]) -> Table:
     """A row a convolution: what we keep of how many, and the published figures of the full network.  units: layer, total, kept"""
     convolutions = units[units["layer"].str.startswith("conv")]
     table = [["layer", "ours", "kept %", *(column for name in published for column in (f"{name}, of {sum(FULL):,}", "kept %"))]]
@@ -47,11 +49,11 @@ def latency(benchmark: Mapping[str, Any]) -> str:
     for key, ratio in benchmark["speedup"].items():
         times = [benchmark[network][f"latency_ms_{key}"] for network in ("dense", "compact")]
         table.append([key.removeprefix("batch_"), *(_spread(values) for values in (*times, ratio))])
-    return (f"{results.markdown(table)}\n\n{benchmark['repeats']} rounds of both in turn, {benchmark['dtype']}, "
+    return (f"{markdown(table)}\n\n{benchmark['repeats']} rounds of both in turn, {benchmark['dtype']}, "
             f"{benchmark['threads']} thread; {benchmark['device']}; torch {benchmark['torch']}.")
 
 
-def time_to(curve: pd.DataFrame, levels: Sequence[float] = LEVELS) -> results.Table:
+def time_to(curve: pd.DataFrame, levels: Sequence[float] = LEVELS) -> Table:
     """A row a level of validation accuracy: after how many epochs and minutes training first had it.  curve: as `fit` returns it"""
     table = [["accuracy on validation", "epochs", "minutes"]]
     minutes = curve["seconds"].cumsum() / 60
@@ -70,14 +72,14 @@ def by_width(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(width=width).drop_duplicates(["width", "seed"], keep="last").sort_values(["width", "seed"])  # 0.5 and 0.50 are one
 
 
-def widths(rows: pd.DataFrame) -> results.Table:
+def widths(rows: pd.DataFrame) -> Table:
     table = [["width", "seeds", "dense %", "compact %", "channels and units removed %", "weights", "MACs, millions", "hours"]]
     for width, group in rows.groupby("width"):
-        table.append([f"{width:g}", str(len(group)), *(results.mean(values, digits) for values, digits in (
+        table.append([f"{width:g}", str(len(group)), *(mean(values, digits) for values, digits in (
             (group["accuracy_dense"], 2), (group["accuracy"], 2), (results.MEASURES["hidden_removed"](group), 1))),
-            f"{results.mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}",
-            f"{results.mean(group['macs_left'] / 1e6, 2)} of {group['macs_total'].iloc[0] / 1e6:.1f}",
-            results.mean(group["seconds"] / 3600, 1)])
+            f"{mean(group['weights_left'])} of {group['weights_total'].iloc[0]:,}",
+            f"{mean(group['macs_left'] / 1e6, 2)} of {group['macs_total'].iloc[0] / 1e6:.1f}",
+            mean(group["seconds"] / 3600, 1)])
     return table
 
 
@@ -119,15 +121,15 @@ def main() -> None:
         if parser.parse_args().keep:
             recipes.keep(RECIPE, *FILES)
         units, benchmark = pd.read_csv(FOLDER / "units.csv"), json.loads((FOLDER / "benchmark.json").read_text())["benchmark"]
-        rows = by_width(pd.read_csv(results.RESULTS, keep_default_na=False))
+        rows = by_width(pd.read_csv(KEPT / TABLE, keep_default_na=False))
         if rows.empty:
-            raise InputError(f"{results.RESULTS.relative_to(TOP)} has no row of {RECIPE}; run it, and python -m benchmarks.collect")
+            raise InputError(f"{(KEPT / TABLE).relative_to(TOP)} has no row of {RECIPE}; run it, and python -m experiments.collect --docs")
         style.save(FOLDER / "widths.png", picture(rows))
-        results.filled(PAGE, {"channels": results.markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
-                              "time to": results.markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
-                              "widths": results.markdown(widths(rows))})
+        filled(PAGE, {"channels": markdown(channels(units, PUBLISHED)), "latency": latency(benchmark),
+                              "time to": markdown(time_to(pd.read_csv(FOLDER / "baseline_curve.csv"))),
+                              "widths": markdown(widths(rows))})
     except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, benchmarks.collect, and this with --keep")
+        sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, collect --docs, and this with --keep")
     except InputError as error:
         sys.exit(f"error: {error}")
     print(f"{PAGE.relative_to(TOP)} from {len(rows)} rows")

@@ -1,7 +1,7 @@
 """From the metrics of sweeps to the sentences and the pictures of docs/sweep.md.
 
-    python -m benchmarks.sweeps                           from docs/results/*/sweep.json and sweep.csv, and from metrics/sweep.json
-    python -m benchmarks.sweeps --keep fashion-mnist-mlp  first keeps the present sweep as that recipe's in docs/results/"""
+    python -m experiments.sweeps                           from docs/results/*/sweep.json and sweep.csv, and from metrics/sweep.json
+    python -m experiments.sweeps --keep fashion-mnist-mlp  first keeps the present sweep as that recipe's in docs/results/"""
 
 import argparse
 import json
@@ -12,15 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks import recipes
-from benchmarks.recipes import TOP, composed
-from benchmarks.results import RESULTS, filled
+from experiments import recipes
+from experiments.collect import TABLE
+from experiments.places import DOCS, KEPT, TOP
+from experiments.recipes import composed
+from experiments.tables import filled
 from sparsify.settings import InputError, build
 from stages import style
 from stages.params import Params
 from stages.sweep_pictures import largest_batch, sweep_curves, sweep_speedup, timing_threads
 
-PAGE = TOP / "docs" / "sweep.md"
+PAGE = DOCS / "sweep.md"
 STAGES = ("sweep", "prune", "benchmark")
 FILES = (*(f"metrics/{stage}.json" for stage in STAGES), "plots/sweep.csv")
 
@@ -63,7 +65,7 @@ def _network(which: str, point: Mapping[str, float]) -> str:
 def draw(recipe: str, folder: Path, metrics: Mapping[str, Any]) -> None:
     """The pictures of a sweep that was kept, beside its figures."""
     params, rows = build(Params, composed(f"recipe={recipe}")), pd.read_csv(folder / "sweep.csv")
-    style.save(folder / "sweep.png", sweep_curves(params, dict(metrics), rows, RESULTS))
+    style.save(folder / "sweep.png", sweep_curves(params, dict(metrics), rows, KEPT / TABLE))
     style.save(folder / "sweep_speedup.png", sweep_speedup(params, dict(metrics), rows))
 
 
@@ -80,13 +82,13 @@ def main() -> None:
     try:
         if arguments.keep:
             keep(arguments.keep)
-        places = {path.parent.name: (path.parent, f"results/{path.parent.name}") for path in sorted(recipes.KEPT.glob("*/sweep.json"))}
+        places = {path.parent.name: (path.parent, f"results/{path.parent.name}") for path in sorted(KEPT.glob("*/sweep.json"))}
         if recipes.present() == "default":
             places["default"] = TOP / "metrics", "../plots"
         metrics = {recipe: {stage: json.loads((where / f"{stage}.json").read_text())[stage] for stage in STAGES}
                    for recipe, (where, _) in places.items()}
         for recipe, (where, _) in places.items():
-            if where.parent == recipes.KEPT:
+            if where.parent == KEPT:
                 draw(recipe, where, metrics[recipe])
         filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})
     except InputError as error:

@@ -1,12 +1,11 @@
 """The pictures of docs/structure.md, drawn from what the analysis says of two small networks.
 
-    python -m benchmarks.structure_pictures
+    python -m experiments.structure_pictures
 
 Every weight is a rectangle of rows (outputs) and columns (inputs); the bar beside a row or above a column has the colour and the
 number of the unit that owns it."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
@@ -15,9 +14,9 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from torch import Tensor, nn
 
 import sparsify
+from experiments.places import DOCS
 from stages import style
 
-DOCS = Path(__file__).parent.parent / "docs"
 COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.PINK, style.BLUE, style.YELLOW)
 DARK, FIXED, CELL, GAP = COLOURS[5], "#DDDDDD", "#F4F4F4", 3.2
 ARROW = "#555555"

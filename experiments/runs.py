@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from dvc.utils.serialize import parse_yaml
 
 from sparsify.settings import InputError
+from stages import reading
 
 MEASURED = {"baseline": "train_baseline", "bayesian": "train_bayesian", "prune": "prune"}  # what a row needs, and the stage it is of
 CONTROLS = {"controls": "controls"}  # what it may have besides
@@ -26,8 +26,8 @@ class Run(NamedTuple):
 
 def read(folder: Path) -> Run:
     """Raises InputError for a folder that lacks what a row needs, or whose stages did not run with its parameters."""
-    params = parse_yaml(_text(folder, "params.yaml"), folder / "params.yaml")
-    note = parse_yaml(_text(folder, "run.yaml"), folder / "run.yaml") if (folder / "run.yaml").is_file() else None
+    params = reading.parsed(_text(folder, "params.yaml"), f"{folder / 'params.yaml'}")
+    note = reading.parsed(_text(folder, "run.yaml"), f"{folder / 'run.yaml'}") if (folder / "run.yaml").is_file() else None
     measured = MEASURED | {name: stage for name, stage in CONTROLS.items() if (folder / "metrics" / f"{name}.json").is_file()}
     metrics = {name: json.loads(_text(folder, f"metrics/{name}.json"))[name] for name in measured}
     if note is None:
