@@ -16,6 +16,7 @@ from sparsify.settings import InputError
 from stages import reading
 
 KNOWN = {"cmd", "deps", "params", "outs", "metrics", "plots", "desc", "wdir"}
+REPORTS = ("metrics/", "plots/")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Stage:
     cmd: str
     deps: tuple[str, ...]
     params: tuple[str, ...]  # dotted keys of params.yaml
-    reports: tuple[str, ...]  # its metrics and plots
+    reports: tuple[str, ...]  # its figures and curves, in the folders of REPORTS
     outs: tuple[str, ...]  # all that it writes, the reports among them
     wdir: str = "."  # from its dvc.yaml; ..: of a folder, whose stage works in the top directory all the same
 
@@ -126,8 +127,9 @@ def _stage(name: str, content: Mapping[str, Any]) -> Stage:
         raise InputError(f"the stage {name} of dvc.yaml needs DVC: it has {', '.join(sorted(unknown)) or 'no single cmd'}; "
                          f"without DVC only {', '.join(sorted(KNOWN))} are understood")
     lists = {kind: tuple(_path(item) for item in content.get(kind, ())) for kind in KNOWN - {"cmd", "desc", "wdir"}}
-    reports = lists["metrics"] + lists["plots"]
-    return Stage(name, content["cmd"], lists["deps"], lists["params"], reports, lists["outs"] + reports, content.get("wdir", "."))
+    outs = lists["outs"] + lists["metrics"] + lists["plots"]
+    reports = tuple(path for path in outs if path.startswith(REPORTS))
+    return Stage(name, content["cmd"], lists["deps"], lists["params"], reports, outs, content.get("wdir", "."))
 
 
 def _path(item: str | Mapping[str, Any]) -> str:

@@ -36,8 +36,7 @@ DVC_YAML = """stages:
     cmd: python step.py a lib/one models/a metrics/a.json plots/a.csv
     deps: [step.py, lib]
     params: [a]
-    outs: [models/a]
-    metrics: [metrics/a.json: {cache: false}]
+    outs: [models/a, metrics/a.json: {cache: false}]
     plots: [plots/a.csv: {cache: false, x: epoch}]
   second:
     cmd: python step.py b models/a models/b
