@@ -23,7 +23,7 @@ from sparsify.compress.remove import remove
 from sparsify.measure.latency import latencies_ms, quartiles
 from sparsify.settings import InputError
 from sparsify.structure import analyse
-from stages import runtime
+from stages import runtime, style
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 BATCHES = {MNIST: (1, 64, 10_000), CIFAR: (1, 64, 256)}
@@ -158,6 +158,8 @@ def main() -> None:
     print(about, *map(report.table, inference_tables.all_of(rows)), sep="\n\n")
     name = "inference_files" if arguments.dense else "inference" if arguments.networks == list(NETWORKS) else "inference_some"
     report.write(name, about, rows)
+    if name == "inference":
+        style.save(report.RESULTS / "inference.png", inference_tables.picture(rows))
 
 
 if __name__ == "__main__":

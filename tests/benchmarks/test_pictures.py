@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 from legible import legible, lines, named
 
-from benchmarks import removal, scaling
+from benchmarks import inference_tables, removal, scaling
 from stages import style
 
 RESULTS = Path("benchmarks/results").resolve()
@@ -37,3 +38,20 @@ def test_removal_has_a_line_a_network_and_way_with_its_rows():
             assert points in lines(axes, color, line)
             assert next(end[:2] for name, end in named(axes).items() if name.startswith(f"{network}, {way}:")) == (
                 points[0][-1], points[1][-1])
+
+
+def test_inference_has_a_bar_and_a_point_an_engine_for_every_network():
+    rows = kept("inference")["rows"]
+    panels = legible(inference_tables.picture(rows)).axes
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == networks
+    for axes, which in zip(panels, (max, min), strict=True):
+        expected = {name: [] for name in ("compact", "onnxruntime compact", "masked dense")}
+        for place, network in enumerate(networks):
+            batch = which(row["batch"] for row in rows if row["network"] == network)
+            found = {row["contender"]: row for row in rows if (row["network"], row["batch"], row["threads"]) == (network, batch, 1)}
+            for name, points in expected.items():
+                points.append([found[name]["speed-up" if name == "masked dense" else "over its dense"], place])
+            assert axes.patches[place].get_x() + axes.patches[place].get_width() == pytest.approx(found["compact"]["by MACs"])
+        for name, marker in (("compact", "v"), ("onnxruntime compact", "o"), ("masked dense", "|")):
+            assert [line.get_xydata()[0].tolist() for line in axes.get_lines() if line.get_marker() == marker] == expected[name]
