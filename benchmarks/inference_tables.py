@@ -1,4 +1,4 @@
-"""The rows of benchmarks.inference for a reader: tables of all contenders with the first number of threads, some with every one; a picture."""
+"""The rows of benchmarks.inference for a reader: tables, of the first number of threads or of all, and a picture."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ def against_hardware(rows: Sequence[Row]) -> list[Row]:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """By network, what fewer MACs promise, what removal brings in each engine, and what zeros alone bring: the largest batch, and one input."""
+    """By network what fewer MACs promise, what removal brings in each engine, and what zeros bring; largest batch, and one image."""
     few_threads = [row for row in rows if row["threads"] == rows[0]["threads"]]
     networks = list(dict.fromkeys(row["network"] for row in rows))
     figure = style.figure(1.5 + 0.32 * len(networks), "How many times as fast a network is without its removed units")
