@@ -129,18 +129,6 @@ class Snapshots(nn.Module):
         return found
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Raises FileError for a file that is missing, damaged or without frames."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            found = dict(content)
-    except FileNotFoundError:
-        raise artifacts.FileError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise artifacts.FileError(f"{path} cannot be read ({type(error).__name__})") from None
-    return found
-
-
 def _telling(alpha: np.ndarray) -> np.ndarray:
     """Which filters to show, in order, by their log alpha at the end: few stay, and any few would show nothing but dead ones."""
     relevant, others = np.split(alpha.argsort(kind="stable"), [min(FILTERS // 2, len(alpha))])

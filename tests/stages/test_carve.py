@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from sparsify.settings import InputError
-from stages import carve, carve_picture, style
+from stages import carve, carve_picture, film, style
 
 ALPHAS = np.array([[-3.0, -2.0, -1.0, -4.0], [-3.0, 2.0, -1.0, 5.0], [3.0, 2.0, -1.0, 5.0]], dtype=np.float16)  # (frames, units)
 
@@ -79,7 +79,7 @@ def test_the_animation_has_every_frame_and_the_last_one_stays(name, frames, tmp_
             image.seek(number)
             image.load()
             durations.append(image.info["duration"])
-    assert durations == [carve.MILLISECONDS, carve.MILLISECONDS, carve.LAST]
+    assert durations == [film.MILLISECONDS, film.MILLISECONDS, film.LAST]
 
 
 def test_it_gets_as_small_as_is_asked_or_says_that_it_cannot(frames, tmp_path):
@@ -99,6 +99,6 @@ def test_a_run_without_frames_and_a_name_of_another_kind_are_refused(frames, tmp
 
 def test_the_threshold_is_that_of_the_cut_where_it_was_one_of_log_alpha(tmp_path):
     path = tmp_path / "prune.json"
-    assert carve.cut_at(path, "log_alpha") == 0
+    assert film.cut_at(path, "log_alpha") == 0
     path.write_text(json.dumps({"prune": {"threshold": 0.7}}))
-    assert (carve.cut_at(path, "log_alpha"), carve.cut_at(path, "evidence")) == (0.7, 0)
+    assert (film.cut_at(path, "log_alpha"), film.cut_at(path, "evidence")) == (0.7, 0)

@@ -12,7 +12,7 @@ from sparsify import data
 from sparsify.artifacts import FileError
 from sparsify.bayes.convert import bayesianize, log_alphas
 from sparsify.structure import analyse
-from stages import params, runtime, snapshots, train_baseline, train_bayesian
+from stages import film, params, runtime, snapshots, train_baseline, train_bayesian
 from stages.snapshots import Snapshots
 
 MLP = ("recipe=smoke", "model.name=lenet-300-100", "model.width=0.1", "bayesian.train.epochs=6", "prior.kind=gate", "prune.inputs=true")
@@ -32,7 +32,7 @@ def trained(*overrides):
     if not runtime.BASELINE.exists():
         train_baseline.train_baseline(params.load())
     train_bayesian.train_bayesian(params.load())
-    return snapshots.read(runtime.SNAPSHOTS)
+    return film.read(runtime.SNAPSHOTS)
 
 
 def test_without_the_key_the_file_has_no_frames(workspace):
@@ -95,7 +95,7 @@ def frames(network, shape, prior, tmp_path, inputs=False):
     taken = Snapshots(twin, structure, 2, 2, Images(*shape))
     taken.after_epoch()
     taken.write(tmp_path / "frames.npz")
-    return snapshots.read(tmp_path / "frames.npz"), log_alphas(twin)
+    return film.read(tmp_path / "frames.npz"), log_alphas(twin)
 
 
 @pytest.mark.parametrize("kind", ["gate", "gaussian", "log_uniform"])
@@ -137,4 +137,4 @@ def test_a_file_that_is_none_is_named(content, tmp_path):
     if content is not None:
         (tmp_path / "frames.npz").write_bytes(content)
     with pytest.raises(FileError, match=r"frames\.npz (does not exist|cannot be read)"):
-        snapshots.read(tmp_path / "frames.npz")
+        film.read(tmp_path / "frames.npz")
