@@ -23,7 +23,6 @@ from stages.params import Params
 
 def report(params: Params) -> None:
     artifacts.write_bytes(runtime.REPORT, page(params, facts.read()).encode())
-    print(f"The page of this run: {runtime.REPORT.resolve()}")
 
 
 def page(params: Params, found: Facts) -> str:
