@@ -13,7 +13,7 @@ from sparsify.settings import InputError
 from stages.carve_picture import Frames, picture
 
 QUALITIES = (85, 70, 55, 40, 25, 10)  # of WebP; a GIF has as many colours; the first that is small enough is taken
-MILLISECONDS, LAST = 110, 2500  # a frame, and the last one
+FASTEST, SLOWEST, WHOLE, LAST = 110, 400, 5000, 2500  # milliseconds: a frame, all of them, and how long the last one stays
 DPI = 90
 MOST = 1024  # KiB
 
@@ -49,13 +49,17 @@ def animated(images: list[Image.Image], most: int, kind: str = ".webp") -> bytes
     raise InputError(f"{len(images)} frames take {len(content):,} bytes, and may take {most:,}; lower bayesian.snapshots, or raise --most")
 
 
+def _milliseconds(frames: int) -> int:
+    return min(SLOWEST, max(FASTEST, WHOLE // frames))
+
+
 def _encoded(images: list[Image.Image], kind: str, quality: int) -> bytes:
-    content, durations = io.BytesIO(), [MILLISECONDS] * (len(images) - 1) + [LAST]
+    content, durations = io.BytesIO(), [_milliseconds(len(images))] * (len(images) - 1) + [LAST]
     if kind == ".gif":
         images = [image.quantize(quality) for image in images]
         images[0].save(content, "gif", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=True)
     else:
-        images[0].save(content, "webp", save_all=True, append_images=images[1:], duration=durations, loop=0, quality=quality, method=6)
+        images[0].save(content, "webp", save_all=True, append_images=images[1:], duration=durations, loop=0, quality=quality)
     return content.getvalue()
 
 

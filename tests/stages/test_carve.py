@@ -63,6 +63,19 @@ def test_a_network_of_single_weights_and_one_without_pictures_are_drawn(frames):
     legible(carve_picture.picture({"epoch": frames["epoch"], "units/fc1": ALPHAS}, 0.0)[0])
 
 
+def test_many_layers_stand_side_by_side_and_shrink(frames):
+    many = {f"units/conv{number}": np.full((3, 4), number - 6.5, np.float16) - 2 + ALPHAS for number in range(14)}
+    figure, update = carve_picture.picture({"epoch": frames["epoch"], "filters": frames["filters"][:, :, :3, :3],
+                                            "filters_alpha": frames["filters_alpha"][:, :, :3, :3], **many}, 0.0)
+    for number in range(3):
+        update(number)
+        bars = [bar.get_height() for bar in panel(figure, "layers").patches if to_hex(bar.get_facecolor()).upper() == style.COMPACT.color]
+        assert bars == [100 * (alphas[number] <= 0).mean() for alphas in many.values()]
+    assert bars[0] > bars[-1] == 0
+    assert panel(figure, "filters").get_title(loc="left") == "4 filters of the first layer"
+    legible(figure)
+
+
 def test_where_pixels_cannot_leave_the_weight_on_them_is_shown(frames):
     figure, _ = carve_picture.picture(frames | {"pixels_leave": np.array([False] * 3)}, 0.0)
     assert panel(figure, "pixels").get_title(loc="left") == "weight on each pixel"
@@ -79,7 +92,8 @@ def test_the_animation_has_every_frame_and_the_last_one_stays(name, frames, tmp_
             image.seek(number)
             image.load()
             durations.append(image.info["duration"])
-    assert durations == [film.MILLISECONDS, film.MILLISECONDS, film.LAST]
+    assert durations == [film.SLOWEST, film.SLOWEST, film.LAST]
+    assert [film._milliseconds(count) for count in (13, 49, 1000)] == [384, 110, 110]
 
 
 def test_it_gets_as_small_as_is_asked_or_says_that_it_cannot(frames, tmp_path):
