@@ -22,6 +22,7 @@ from sparsify.settings import Fraction, InputError, NonNegative, Positive, Posit
 
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
+BAR = "{desc} {n_fmt}/{total_fmt} |{bar:6}| {remaining} to go{postfix}"  # epochs; accuracy and what is left fit in 80 columns
 Temperature = Annotated[float, between(0.01, 1000)]  # of softened answers
 Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
@@ -122,7 +123,7 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
                              "steps taken); delete it to start from the first epoch")
         distributed.check_alike(len(curve), f"epochs in {state}; it has to lie in a folder that all of them share")
         epochs = range(math.ceil(total_steps / steps))
-        progress = tqdm(epochs[len(curve):], desc=label, unit=" epochs", initial=len(curve), total=len(epochs), leave=None,
+        progress = tqdm(epochs[len(curve):], desc=label, bar_format=BAR, initial=len(curve), total=len(epochs), leave=None,
                         disable=None if distributed.first() else True)
         for epoch in progress:
             start = time.perf_counter()
@@ -137,9 +138,11 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
                 raise InputError(f"{label}: BatchNorm cannot take the statistics of a batch of one example; raise the batch_size") from None
             means = _means(distributed.mean(history), names, epoch * steps, label, model)
             model.eval()
-            row = {"epoch": epoch + 1, **means, **evaluate(), "seconds": time.perf_counter() - start}
+            reached = evaluate()
+            row = {"epoch": epoch + 1, **means, **reached, "seconds": time.perf_counter() - start}
             curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})
-            progress.set_postfix({key: f"{value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds")})
+            progress.set_postfix_str(", ".join(f"{key.removeprefix('validation_').removesuffix('_percent')} {value:.4g}"
+                                               for key, value in {**reached, **means}.items()))  # what fits in the line, that first
             if distributed.first():
                 keeper.keep(curve)
     optimizer.zero_grad(set_to_none=True)

@@ -16,6 +16,7 @@ SIGNED = LinearSegmentedColormap.from_list("signed", [style.VERMILION, "white", 
 INK = LinearSegmentedColormap.from_list("ink", ["white", "black"]).with_extremes(bad="#F5D5BF")  # gone: a pale vermilion
 HEIGHT = 4.7  # inches
 BINS, REACH = 50, 12.0  # of the histogram, which ends at +-REACH
+MANY = 8  # layers: more of them stand side by side
 
 Frames = Mapping[str, np.ndarray]
 Update = Callable[[int], None]  # makes the frame of that number of what is there
@@ -27,7 +28,9 @@ def picture(frames: Frames, threshold: float) -> tuple[Figure, Update]:
     kinds = {"filters": _filters, "matrix": _matrix, "pixels": _pixels}
     above = [name for name in kinds if name in frames]
     mosaic: list[Any] = [[name for name in above for _ in range(6 // len(above))]] if above else []
-    axes = figure.subplot_mosaic([*mosaic, ["alphas"] * 3 + ["layers"] * 3], height_ratios=[1.6, 1] if above else [1])
+    many = len(left(frames, threshold)) > MANY
+    below = ["alphas"] * 2 + ["layers"] * 4 if many else ["alphas"] * 3 + ["layers"] * 3
+    axes = figure.subplot_mosaic([*mosaic, below], height_ratios=[1.3 if many else 1.6, 1] if above else [1])
     updates = [kinds[name](axes[name], frames, threshold) for name in above]
     updates += [_alphas(axes["alphas"], frames, threshold), _layers(axes["layers"], frames, threshold)]
 
@@ -62,7 +65,7 @@ def _filters(axes: Axes, frames: Frames, threshold: float) -> Update:
             shown[top:top + height, side:side + width] = np.where(alpha <= threshold, values / max(np.abs(values).max(), 1e-6), np.nan)
         return np.ma.masked_invalid(shown)
 
-    return _shown(axes, f"{n} units of the first layer", tiled, SIGNED, -1, 1)
+    return _shown(axes, f"{n} {'units' if 'pixels' in frames else 'filters'} of the first layer", tiled, SIGNED, -1, 1)
 
 
 def _matrix(axes: Axes, frames: Frames, threshold: float) -> Update:
@@ -100,8 +103,9 @@ def _alphas(axes: Axes, frames: Frames, threshold: float) -> Update:
                     color=[style.BLUE if right <= threshold else style.GREY for right in edges[1:]])
     axes.axvline(threshold, color=style.BLACK, linewidth=1)
     kind = "units" if any(name.startswith("units/") for name in frames) else "weights"
-    axes.set(xlabel=f"log alpha, noise over signal (line: threshold, {threshold:.2f})", ylabel=f"% of the {kind}",
-             ylim=(0, max(1.0, float(np.quantile(shares.max(1), 0.75)) * 1.1)), title="stays (blue), goes (grey)")
+    at = f"{threshold:.2f}".replace("-", "\N{MINUS SIGN}")
+    axes.set(xlabel="log alpha, noise over signal", ylabel=f"% of the {kind}",
+             ylim=(0, max(1.0, float(np.quantile(shares.max(1), 0.75)) * 1.1)), title=f"below {at} (blue) they stay")
 
     def update(number: int) -> None:
         for bar, share in zip(bars, shares[number], strict=True):
@@ -110,19 +114,27 @@ def _alphas(axes: Axes, frames: Frames, threshold: float) -> Update:
 
 
 def _layers(axes: Axes, frames: Frames, threshold: float) -> Update:
+    """A bar a layer: lying, with its number behind it; where there are many, standing side by side."""
     shares = left(frames, threshold)
-    axes.barh(list(shares), 100, color=style.PALE)
-    bars = axes.barh(list(shares), [share[0] for share in shares.values()], color=style.COMPACT.color)
-    texts = [axes.text(1.01, row, "", va="center", fontsize=style.SMALL, transform=axes.get_yaxis_transform())
-             for row in range(len(shares))]
-    axes.set(xlim=(0, 100), ylim=(len(shares) - 0.4, -0.6), title="left of each layer (%)")
-    axes.grid(visible=False, axis="y")
-    if len(shares) > 8:
-        axes.tick_params(axis="y", labelsize=5)
+    names, start = list(shares), [share[0] for share in shares.values()]
+    if len(names) > MANY:
+        axes.bar(names, 100, color=style.PALE)
+        bars = axes.bar(names, start, color=style.COMPACT.color)
+        axes.set(ylim=(0, 100), xlim=(-0.6, len(names) - 0.4))
+        axes.tick_params(axis="x", labelrotation=90)
+    else:
+        axes.barh(names, 100, color=style.PALE)
+        bars = axes.barh(names, start, color=style.COMPACT.color)
+        axes.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6))
+    axes.set_title("left of each layer (%)")
+    axes.grid(visible=False, axis="x" if len(names) > MANY else "y")
+    texts = [] if len(names) > MANY else [
+        axes.text(1.01, row, "", va="center", fontsize=style.SMALL, transform=axes.get_yaxis_transform()) for row in range(len(names))]
 
     def update(number: int) -> None:
-        for bar, text, share in zip(bars, texts, shares.values(), strict=True):
-            bar.set_width(share[number])
+        for bar, share in zip(bars, shares.values(), strict=True):
+            (bar.set_width if texts else bar.set_height)(share[number])
+        for text, share in zip(texts, shares.values(), strict=False):
             text.set_text(f"{share[number]:.0f} %")
     update(0)
     return update

@@ -2,7 +2,9 @@
 
 What the page is made of lies in stages/page/. A run without controls, benchmark, uncertainty or sweep has a page without them."""
 
+import base64
 import hashlib
+import io
 import shlex
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +14,8 @@ import yaml
 from sparsify import artifacts
 from sparsify.compress import store
 from sparsify.settings import InputError
-from stages import compose, runtime
+from stages import compose, film, runtime
+from stages.carve_picture import left
 from stages.page import advice, charts, drawing, facts, network, render
 from stages.page.facts import Facts
 from stages.params import Params
@@ -20,7 +23,6 @@ from stages.params import Params
 
 def report(params: Params) -> None:
     artifacts.write_bytes(runtime.REPORT, page(params, facts.read()).encode())
-    print(f"The page of this run: {runtime.REPORT.resolve()}")
 
 
 def page(params: Params, found: Facts) -> str:
@@ -29,7 +31,8 @@ def page(params: Params, found: Facts) -> str:
     timed, trusted = "benchmark" in found.metrics, "uncertainty" in found.metrics
     return render.rendered(
         "report.html.j2", params=plain, params_text=yaml.safe_dump(plain, sort_keys=False), sentence=facts.sentence(found),
-        drawings=drawing.drawings(found), methods=list(found.methods.values()), batches=sorted(found.methods["dense"].latency_ms),
+        drawings=drawing.drawings(found), carved=_carved(params.prune.order),
+        methods=list(found.methods.values()), batches=sorted(found.methods["dense"].latency_ms),
         timed_on=found.metrics["benchmark"]["device"] if timed else None,
         threads=found.metrics["benchmark"]["threads"] if timed else 0, sweep="sweep" in found.tables,
         curves=charts.curves(found), left=charts.what_is_left(found), units=charts.units(found),
@@ -40,6 +43,23 @@ def page(params: Params, found: Facts) -> str:
         digest=hashlib.sha256(runtime.COMPACT.read_bytes()).hexdigest(),
         network=running, totals=dict(zip(found.tables["units"]["layer"], found.tables["units"]["total"].tolist(), strict=True)),
         program=render.text("network.js") + render.text("draw.js"))
+
+
+def _carved(order: str) -> dict[str, Any] | None:
+    """The training as an animation, and as its last frame for who wants none, where the run kept frames."""
+    frames = film.read(runtime.SNAPSHOTS) if runtime.SNAPSHOTS.is_file() else {}
+    if "epoch" not in frames:
+        return None
+    threshold, still = film.cut_at(runtime.METRICS / "prune.json", order), io.BytesIO()
+    images = film.images(frames, threshold)
+    images[-1].save(still, "webp", lossless=True)
+    shares = [f"{name} {share[-1]:.0f} %" for name, share in left(frames, threshold).items()]
+    return {"animation": _data(film.animated(images, 1024 * film.MOST)), "still": _data(still.getvalue()), "size": images[0].size,
+            "words": f"The network over {frames['epoch'][-1]} epochs of the Bayesian training. At the end is left: {', '.join(shares)}."}
+
+
+def _data(webp: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
 
 
 def _running(found: Facts) -> dict[str, Any] | None:
@@ -53,9 +73,12 @@ def _running(found: Facts) -> dict[str, Any] | None:
 
 
 def _recommended(found: Facts) -> str:
-    said = [f"for a batch of {int(name.removeprefix('batch_')):,}: {best['choice']} ({render.short(best['latency_ms'])} ms)"
-            for name, best in found.metrics["benchmark"]["recommended"].items()]
-    return f"The fastest that keeps its accuracy on validation, {'; '.join(said)}."
+    said = []
+    for name, best in found.metrics["benchmark"]["recommended"].items():
+        network, engine, threads = best["choice"].split(", ")
+        how = charts.way(engine, int(threads.removeprefix("threads: ")))
+        said.append(f"for a batch of {int(name.removeprefix('batch_')):,} {network} in {how} ({render.short(best['latency_ms'])} ms)")
+    return f"The fastest of those that keep the accuracy on validation: {'; '.join(said)}."
 
 
 def _command(params: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from sparsify import distributed
 from sparsify.artifacts import FileError
 from sparsify.precision import fast_dtype
 from sparsify.settings import InputError
-from stages import kept, params, pipeline, processes, reading
+from stages import kept, outcome, params, pipeline, processes, reading
 from stages.program import program
 
 DATASET = Path("data/dataset")
@@ -42,6 +42,8 @@ def main(stage: Callable[[params.Params], None]) -> None:
         try:
             with kept.outputs(name) if distributed.first() else nullcontext():
                 stage(params.load())
+            if distributed.first():
+                print(outcome.line(name, METRICS, kept.outs(name)), flush=True)
         except FileError as error:
             raise InputError(f"{error}; delete the file if it is there, and run dvc repro, which makes it") from None
         except (MemoryError, RuntimeError) as error:

@@ -7,7 +7,8 @@ In the file, by name, with the frames along the first dimension (N, ...), log al
     weights/TENSOR   of single weights, at most UNITS of a tensor
     filters          what units of the first layer look for, at most FILTERS pictures (F, H, W), and filters_alpha, in the same shape: of
                      WATCHED that were watched, half those that are most relevant at the end, half any others
-    matrix           at most SIDE rows and columns of a large layer, kernels as their norms, and matrix_alpha, in the same shape
+    matrix           at most SIDE rows and columns of a large layer, kernels as their norms, and matrix_alpha, in the same shape; those of
+                     WATCHED_SIDE, chosen likewise
     pixels           of an image that linear layers read: log alpha where pixels may leave (pixels_leave), else the norms of their columns
     image            the mean training image (H, W), once
 
@@ -25,7 +26,7 @@ from sparsify import artifacts, data
 from sparsify.bayes.convert import Scores, log_alphas
 from sparsify.structure import Structure
 
-UNITS, SIDE, WATCHED, FILTERS, LARGEST, EXAMPLES = 1024, 64, 100, 25, 32, 1024
+UNITS, WATCHED_SIDE, SIDE, WATCHED, FILTERS, LARGEST, EXAMPLES = 1024, 128, 64, 100, 25, 32, 1024
 
 Frame = dict[str, Tensor]
 
@@ -62,8 +63,11 @@ class Snapshots(nn.Module):
         """The same bytes for the same frames; without frames a file that holds none."""
         found = {key: frames[:self._taken].numpy() for key, frames in self._frames.items()}
         if "filters" in found:
-            shown = _telling(found["filters_alpha"][-1].reshape(found["filters"].shape[1], -1).min(1))
+            shown = _telling(found["filters_alpha"][-1].reshape(found["filters"].shape[1], -1).min(1), FILTERS)
             found |= {key: found[key][:, shown] for key in ("filters", "filters_alpha")}
+        if "matrix" in found:
+            rows, columns = (_telling(found["matrix_alpha"][-1].min(other), SIDE) for other in (1, 0))
+            found |= {key: found[key][:, rows][:, :, columns] for key in ("matrix", "matrix_alpha")}
         if self._image is not None:
             found["image"] = self._image.numpy()
         content = io.BytesIO()
@@ -105,7 +109,7 @@ class Snapshots(nn.Module):
         weight = self._twin[0].get_parameter(name)
         alpha = self._alpha(name, weight, scores)
         values, alphas = (weight, alpha) if weight.ndim == 2 else (weight.flatten(2).norm(dim=2), alpha.flatten(2).amin(2))
-        return {"matrix": _some(_some(values, SIDE).T, SIDE).T, "matrix_alpha": _some(_some(alphas, SIDE).T, SIDE).T}
+        return {key: _some(_some(each, WATCHED_SIDE).T, WATCHED_SIDE).T for key, each in (("matrix", values), ("matrix_alpha", alphas))}
 
     def _reads_pixels(self, weight: Tensor) -> bool:
         return weight.ndim == 2 and self._shape[:1] == (1,) and weight.shape[1] == self._shape[1] * self._shape[2]
@@ -129,22 +133,10 @@ class Snapshots(nn.Module):
         return found
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Raises FileError for a file that is missing, damaged or without frames."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            found = dict(content)
-    except FileNotFoundError:
-        raise artifacts.FileError(f"{path} does not exist") from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise artifacts.FileError(f"{path} cannot be read ({type(error).__name__})") from None
-    return found
-
-
-def _telling(alpha: np.ndarray) -> np.ndarray:
-    """Which filters to show, in order, by their log alpha at the end: few stay, and any few would show nothing but dead ones."""
-    relevant, others = np.split(alpha.argsort(kind="stable"), [min(FILTERS // 2, len(alpha))])
-    rest = others[np.linspace(0, len(others) - 1, min(FILTERS - len(relevant), len(others))).round().astype(int)]
+def _telling(alpha: np.ndarray, most: int) -> np.ndarray:
+    """Which to show, in order, by their log alpha at the end: few stay, and any few would show nothing but dead ones."""
+    relevant, others = np.split(alpha.argsort(kind="stable"), [min(most // 2, len(alpha))])
+    rest = others[np.linspace(0, len(others) - 1, min(most - len(relevant), len(others))).round().astype(int)]
     return np.sort(np.concatenate([relevant, rest]))
 
 

@@ -47,7 +47,8 @@ def train_bayesian(params: Params) -> None:
         if distributed.first():
             for line in alarm.lines(model, next(epochs), accuracy):
                 tqdm.write(line, file=sys.stderr)
-        return {"validation_accuracy": accuracy}
+        counts = [(kept, total) for kept, total, _ in left(model).values()]
+        return {"validation_accuracy": accuracy, "left_percent": 100 * sum(kept for kept, _ in counts) / sum(total for _, total in counts)}
 
     curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
                           f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots})

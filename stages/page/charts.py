@@ -24,6 +24,8 @@ STYLE: Any = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 
          "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": INK, "grid.alpha": 0.15, "lines.linewidth": 1.6, "axes.titlesize": 10, "axes.titlelocation": "left",
          "savefig.transparent": True, "figure.constrained_layout.use": True}
+ENGINES = {"eager": "torch", "compile": "torch.compile", "int8": "onnxruntime int8"}  # by the benchmark's names, where those say less
+TERMS = {"nll": ("-", "negative log likelihood"), "distillation": ("--", "distillation"), "kl": (":", "KL")}
 PHASES = {"baseline": ("dense", "dense"), "bayesian": ("Bayesian", "bayesian"), "finetune": ("fine-tuning", "finetuned")}
 styled = matplotlib.rc_context(STYLE)
 WIDTH = 4.6  # inches: 331 points, which a telephone shows at their size
@@ -40,21 +42,27 @@ class Picture:
 def curves(facts: Facts) -> list[Picture]:
     """Accuracy and losses over the epochs of the three trainings, end to end; beta and the expected size where a target set them."""
     accuracy, losses = blank(2.7), blank(2.7)
-    start, ends = 0, {}
+    start, ends, terms, names = 0, {}, {}, {}
     for name, (label, key) in PHASES.items():
         curve = facts.tables[f"{name}_curve"]
         epochs, reached = start + curve["epoch"], curve["validation_accuracy"]
-        axes_of(accuracy).plot(epochs, reached, color=COLORS[key], label=label)
+        axes_of(accuracy).plot(epochs, reached, color=COLORS[key])
         ends[label] = float(reached.iloc[-1])
-        for term, line in (("nll", "-"), ("distillation", "--"), ("kl", ":")):
+        for term, (line, name) in TERMS.items():
             if term in curve:
-                axes_of(losses).plot(epochs, curve[term].clip(lower=1e-9), line, color=COLORS[key], label=f"{label}: {term}")
+                axes_of(losses).plot(epochs, curve[term].clip(lower=1e-9), line, color=COLORS[key])
+                terms[name] = line
+        names[label] = start + len(curve) / 2
         start += len(curve)
     low = min(float(facts.tables[f"{name}_curve"]["validation_accuracy"].quantile(0.1)) for name in PHASES)
     axes_of(accuracy).set(xlabel="epoch, all trainings", ylabel="validation accuracy (%)", ylim=(low - 1, None))
     axes_of(losses).set(xlabel="epoch, all trainings", ylabel="loss, training", yscale="log")
     plain_numbers(axes_of(losses).yaxis)
-    found = [picture("Accuracy while training", accuracy, "Validation accuracy by epoch. " + _said(ends, "ends at {:.1f} %")),
+    for figure in (accuracy, losses):
+        _above(axes_of(figure), names)
+    for name, line in terms.items():
+        axes_of(losses).plot([], [], line, color=INK, label=name)
+    found = [picture("Accuracy while training", accuracy, "Validation accuracy by epoch. " + _said(ends, "ends at {:.1f} %"), legend=False),
              picture("Losses while training", losses, "Terms of the training loss by epoch, on a logarithmic scale: "
                       "the negative log likelihood of each training, the KL of the Bayesian one, and distillation where it is used.")]
     bayesian = facts.tables["bayesian_curve"]
@@ -122,8 +130,7 @@ def units(facts: Facts) -> Picture:
 @styled
 def latency(facts: Facts) -> list[Picture]:
     """Median and quartiles by engine, at the smallest and the largest batch."""
-    timed = [{**row, "way": f"{row['engine']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"}
-             for row in rows(facts.tables["latency"])]
+    timed = [{**row, "way": way(row["engine"], row["threads"])} for row in rows(facts.tables["latency"])]
     batches, found = [row["batch"] for row in timed], []
     for batch in sorted({min(batches), max(batches)}):
         shown = [row for row in timed if row["batch"] == batch]
@@ -143,6 +150,10 @@ def latency(facts: Facts) -> list[Picture]:
     return found
 
 
+def way(engine: str, threads: int) -> str:
+    return f"{ENGINES.get(engine, engine)}, {threads} thread{'s' * (threads != 1)}"
+
+
 @styled
 def uncertainty(facts: Facts) -> list[Picture]:
     """The calibration error, and accuracy when the least confident answers are turned away."""
@@ -153,9 +164,8 @@ def uncertainty(facts: Facts) -> list[Picture]:
     if all(value is not None for value in errors.values()):
         figure = blank(1.9)
         axes = axes_of(figure)
-        axes.barh(list(errors), list(errors.values()), 0.65, color=[COLORS[key] for _, key, _ in names.values()])
-        for row, value in enumerate(errors.values()):
-            axes.text(value, row, f" {value:.1f}", va="center")
+        bars = axes.barh(list(errors), list(errors.values()), 0.65, color=[COLORS[key] for _, key, _ in names.values()])
+        axes.bar_label(bars, fmt="{:.1f}", padding=3)
         axes.invert_yaxis()
         axes.set(xlabel="calibration error (points; less is better)", xlim=(0, 1.15 * max(errors.values())))
         axes.grid(visible=False, axis="y")
@@ -180,6 +190,14 @@ def _point(axes: Axes, method: Method, total: int, validation: bool = False) -> 
 def _from(axes: Axes, accuracies: Sequence[float]) -> None:
     """The part of the axis where networks are that anyone would use."""
     axes.set_ylim(max(0, min(accuracies) - 10), min(100.5, max(accuracies) + 1.5))
+
+
+def _above(axes: Axes, names: Mapping[str, float]) -> None:
+    """Each name above the panel, over its place along the x axis or as near as there is room."""
+    (low, high), width = axes.get_xlim(), 72 * (WIDTH - 0.9)  # of the panel, in points
+    places = style.apart([(x - low) / (high - low) for x in names.values()], [0.65 * style.SMALL * len(name) / width for name in names])
+    for name, place in zip(names, places, strict=True):
+        axes.text(place, 1.01, name, transform=axes.transAxes, ha="center", va="bottom", fontsize=style.SMALL)
 
 
 def _left_axis(axes: Axes, label: str) -> None:

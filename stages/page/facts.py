@@ -124,27 +124,36 @@ def headline(facts: Facts) -> dict[str, float]:
 
 
 def sentence(facts: Facts) -> str:
-    """The headline in words."""
+    """The headline in words: what went, what that brought, what it cost, and what the controls lose."""
     of = facts.methods
     dense, small = of["dense"], of["finetuned"]
     if small.units < dense.units:
         said = [f"{facts.units_removed_percent:.0f} % of the hidden units went ({dense.units:,} to {small.units:,})"]
-    else:
+    elif small.weights < dense.weights:
         said = [f"{100 * (1 - small.weights / dense.weights):.1f} % of the weights went ({dense.weights:,} to {small.weights:,})"]
+    else:
+        said = [f"nothing went: all {dense.units:,} hidden units and {dense.weights:,} weights stay"]
     if pixels := facts.metrics["prune"].get("inputs_removed_percent"):
         said.append(f"{pixels:.0f} % of the inputs are not read any more")
     if facts.speedup:
-        images = f"a batch of {facts.batch:,}" if facts.batch > 1 else "one example"
-        said.append(f"{images} runs {facts.speedup:.1f} times as fast")
-    said.append(f"{_points(facts.points_lost)} of accuracy {'lost' if facts.points_lost > 0 else 'gained'}")
+        said.append(_time(f"a batch of {facts.batch:,}" if facts.batch > 1 else "one example", facts.speedup))
+    said.append(f"and {_change(facts.points_lost, 'no accuracy was lost', '{:.1f} points of accuracy were lost', '{:.1f} were gained')}")
     ways = {"magnitude": "magnitude pruning to the same size", "scratch": "the same small network from scratch"}
-    others = [f"{way} {'loses' if lost > 0 else 'gains'} {_points(lost)}"
-              for name, way in ways.items() if name in of for lost in [dense.accuracy - of[name].accuracy]]
-    return "; ".join([", ".join(said), *others]) + "."
+    others = [f"{way} {_change(dense.accuracy - of[name].accuracy, 'loses none', 'loses {:.1f}', 'gains {:.1f}')}"
+              for name, way in ways.items() if name in of]
+    words = "; ".join([", ".join(said), ", ".join(others)] if others else [", ".join(said)])
+    return f"{words[0].upper()}{words[1:]}."
 
 
-def _points(change: float) -> str:
-    return f"{abs(change):.1f} points"
+def _time(what: str, speedup: float) -> str:
+    if speedup >= 1.05:
+        return f"{what} runs {speedup:.1f} times as fast"
+    return f"{what} takes {1 / speedup:.1f} times as long" if speedup <= 1 / 1.05 else f"{what} takes as long as before"
+
+
+def _change(points: float, none: str, lost: str, gained: str) -> str:
+    """None: what a figure with one decimal shows as 0.0."""
+    return none if abs(points) < 0.05 else (lost if points > 0 else gained).format(abs(points))
 
 
 def _left(found: Mapping[str, Any]) -> dict[str, Any]:

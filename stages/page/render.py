@@ -18,8 +18,8 @@ def rendered(template: str, **content: Any) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits, without powers of ten: 0.0123, 3.73, 1,430"""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    """Three digits, without powers of ten: 0.0120, 3.70, 1,430"""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"
 
 
 def text(name: str) -> str:

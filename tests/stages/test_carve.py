@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from sparsify.settings import InputError
-from stages import carve, carve_picture, style
+from stages import carve, carve_picture, film, style
 
 ALPHAS = np.array([[-3.0, -2.0, -1.0, -4.0], [-3.0, 2.0, -1.0, 5.0], [3.0, 2.0, -1.0, 5.0]], dtype=np.float16)  # (frames, units)
 
@@ -63,6 +63,19 @@ def test_a_network_of_single_weights_and_one_without_pictures_are_drawn(frames):
     legible(carve_picture.picture({"epoch": frames["epoch"], "units/fc1": ALPHAS}, 0.0)[0])
 
 
+def test_many_layers_stand_side_by_side_and_shrink(frames):
+    many = {f"units/conv{number}": np.full((3, 4), number - 6.5, np.float16) - 2 + ALPHAS for number in range(14)}
+    figure, update = carve_picture.picture({"epoch": frames["epoch"], "filters": frames["filters"][:, :, :3, :3],
+                                            "filters_alpha": frames["filters_alpha"][:, :, :3, :3], **many}, 0.0)
+    for number in range(3):
+        update(number)
+        bars = [bar.get_height() for bar in panel(figure, "layers").patches if to_hex(bar.get_facecolor()).upper() == style.COMPACT.color]
+        assert bars == [100 * (alphas[number] <= 0).mean() for alphas in many.values()]
+    assert bars[0] > bars[-1] == 0
+    assert panel(figure, "filters").get_title(loc="left") == "4 filters of the first layer"
+    legible(figure)
+
+
 def test_where_pixels_cannot_leave_the_weight_on_them_is_shown(frames):
     figure, _ = carve_picture.picture(frames | {"pixels_leave": np.array([False] * 3)}, 0.0)
     assert panel(figure, "pixels").get_title(loc="left") == "weight on each pixel"
@@ -79,7 +92,8 @@ def test_the_animation_has_every_frame_and_the_last_one_stays(name, frames, tmp_
             image.seek(number)
             image.load()
             durations.append(image.info["duration"])
-    assert durations == [carve.MILLISECONDS, carve.MILLISECONDS, carve.LAST]
+    assert durations == [film.SLOWEST, film.SLOWEST, film.LAST]
+    assert [film._milliseconds(count) for count in (13, 49, 1000)] == [384, 110, 110]
 
 
 def test_it_gets_as_small_as_is_asked_or_says_that_it_cannot(frames, tmp_path):
@@ -99,6 +113,6 @@ def test_a_run_without_frames_and_a_name_of_another_kind_are_refused(frames, tmp
 
 def test_the_threshold_is_that_of_the_cut_where_it_was_one_of_log_alpha(tmp_path):
     path = tmp_path / "prune.json"
-    assert carve.cut_at(path, "log_alpha") == 0
+    assert film.cut_at(path, "log_alpha") == 0
     path.write_text(json.dumps({"prune": {"threshold": 0.7}}))
-    assert (carve.cut_at(path, "log_alpha"), carve.cut_at(path, "evidence")) == (0.7, 0)
+    assert (film.cut_at(path, "log_alpha"), film.cut_at(path, "evidence")) == (0.7, 0)

@@ -12,7 +12,7 @@ from sparsify import data
 from sparsify.artifacts import FileError
 from sparsify.bayes.convert import bayesianize, log_alphas
 from sparsify.structure import analyse
-from stages import params, runtime, snapshots, train_baseline, train_bayesian
+from stages import film, params, runtime, snapshots, train_baseline, train_bayesian
 from stages.snapshots import Snapshots
 
 MLP = ("recipe=smoke", "model.name=lenet-300-100", "model.width=0.1", "bayesian.train.epochs=6", "prior.kind=gate", "prune.inputs=true")
@@ -32,7 +32,7 @@ def trained(*overrides):
     if not runtime.BASELINE.exists():
         train_baseline.train_baseline(params.load())
     train_bayesian.train_bayesian(params.load())
-    return snapshots.read(runtime.SNAPSHOTS)
+    return film.read(runtime.SNAPSHOTS)
 
 
 def test_without_the_key_the_file_has_no_frames(workspace):
@@ -95,7 +95,7 @@ def frames(network, shape, prior, tmp_path, inputs=False):
     taken = Snapshots(twin, structure, 2, 2, Images(*shape))
     taken.after_epoch()
     taken.write(tmp_path / "frames.npz")
-    return snapshots.read(tmp_path / "frames.npz"), log_alphas(twin)
+    return film.read(tmp_path / "frames.npz"), log_alphas(twin)
 
 
 @pytest.mark.parametrize("kind", ["gate", "gaussian", "log_uniform"])
@@ -126,10 +126,10 @@ def test_a_large_convolutional_network_gives_small_frames(prior_settings, tmp_pa
 
 def test_the_filters_that_are_shown_have_those_that_stay_and_others():
     alpha = np.arange(100.0)[::-1]
-    shown = snapshots._telling(alpha)
+    shown = snapshots._telling(alpha, snapshots.FILTERS)
     assert len(shown) == len(set(shown)) == snapshots.FILTERS and (np.diff(shown) > 0).all()
     assert set(range(88, 100)) <= set(shown)
-    assert snapshots._telling(np.array([3.0, 1.0])).tolist() == [0, 1]
+    assert snapshots._telling(np.array([3.0, 1.0]), 25).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip"])
@@ -137,4 +137,4 @@ def test_a_file_that_is_none_is_named(content, tmp_path):
     if content is not None:
         (tmp_path / "frames.npz").write_bytes(content)
     with pytest.raises(FileError, match=r"frames\.npz (does not exist|cannot be read)"):
-        snapshots.read(tmp_path / "frames.npz")
+        film.read(tmp_path / "frames.npz")

@@ -7,8 +7,8 @@ from stages.page import facts
 
 def test_the_headline_names_what_went_what_it_brought_and_what_the_controls_lose(found):
     assert facts.sentence(found) == (
-        "89 % of the hidden units went (400 to 45), a batch of 1,000 runs 8.2 times as fast, 1.1 points of accuracy lost; "
-        "magnitude pruning to the same size loses 0.9 points; the same small network from scratch loses 2.2 points.")
+        "89 % of the hidden units went (400 to 45), a batch of 1,000 runs 8.2 times as fast, and 1.1 points of accuracy were lost; "
+        "magnitude pruning to the same size loses 0.9, the same small network from scratch loses 2.2.")
 
 
 def test_every_method_has_its_own_figures(found):
@@ -38,7 +38,30 @@ def test_the_headline_metrics_are_few_and_right(found):
 def test_points_gained_are_not_lost(run):
     run("prune", "accuracy_finetuned", 96.0)
     run("benchmark", "compact", {"accuracy": 96.0, "bytes": 1, "latency_ms_batch_1": {"median": 1}})
-    assert "0.4 points of accuracy gained" in facts.sentence(facts.read())
+    assert ", and 0.4 were gained; magnitude" in facts.sentence(facts.read())
+
+
+@pytest.mark.parametrize(("speedup", "said"), [
+    (1.34, "runs 1.3 times as fast"),
+    (1.02, "takes as long as before"), (0.98, "takes as long as before"), (0.5, "takes 2.0 times as long")])
+def test_a_removal_that_does_not_pay_is_not_called_fast(run, speedup, said):
+    run("benchmark", "speedup", {"batch_1000": {"median": speedup}})
+    assert f"a batch of 1,000 {said}, and" in facts.sentence(facts.read())
+
+
+def test_equal_accuracies_are_neither_lost_nor_gained(run):
+    run("prune", "accuracy_finetuned", 95.58)
+    run("benchmark", "compact", {"accuracy": 95.58, "bytes": 1, "latency_ms_batch_1": {"median": 1}})
+    run("controls", "magnitude", {**facts.read().metrics["controls"]["magnitude"], "accuracy": 95.6})
+    run("controls", "scratch", {**facts.read().metrics["controls"]["scratch"], "accuracy": 96.1})
+    assert facts.sentence(facts.read()).endswith(
+        "and no accuracy was lost; magnitude pruning to the same size loses none, the same small network from scratch gains 0.5.")
+
+
+def test_a_network_that_lost_nothing_is_said_to_be_whole(run):
+    run("prune", "hidden_left", 400)
+    run("prune", "nonzeros_left", 266200)
+    assert facts.sentence(facts.read()).startswith("Nothing went: all 400 hidden units and 266,200 weights stay, ")
 
 
 def test_inputs_that_left_are_in_the_headline(run):
@@ -64,7 +87,7 @@ def test_what_was_not_run_is_left_out(run, tmp_path):
     for name in ("controls", "benchmark", "uncertainty", "sweep"):
         (tmp_path / "metrics" / f"{name}.json").unlink()
     found = facts.read()
-    assert facts.sentence(found) == "89 % of the hidden units went (400 to 45), 1.1 points of accuracy lost."
+    assert facts.sentence(found) == "89 % of the hidden units went (400 to 45), and 1.1 points of accuracy were lost."
     assert "speedup" not in facts.headline(found)
 
 
