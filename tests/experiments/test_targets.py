@@ -1,6 +1,6 @@
 """The tables of what targets give."""
 
-from benchmarks import targets
+from experiments import targets
 
 
 def rows_of(prior, led, by, accuracy):
