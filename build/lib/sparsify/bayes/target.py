@@ -1,0 +1,123 @@
+"""What may be left, in place of a weight of the KL: beta follows the distance of the expected size from its target.
+
+The size is the one that a threshold on log alpha would leave, with a smooth count: a unit or a weight is left with probability
+sigmoid((threshold - log alpha) / SOFTNESS). Its logarithm has to fall along a line from the full size to the target, over FALL of the
+training, and log beta moves by the distance from that line: dual ascent in the logarithm, docs/theory.md section 3.8."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sparsify.bayes.gates import Gate
+from sparsify.bayes.groups import Group, Weights, groups_of, not_bayesian
+from sparsify.settings import InputError
+from sparsify.structure import Structure
+
+FALL = 0.3  # share of the training in which the expected size falls to the target; what stays has the rest to settle
+GAIN = 40.0  # how far log beta moves in all, were the expected size e times too large throughout
+RELIEF = 5.0  # how many times as fast beta falls as it rises: more pressure than is needed takes from what stays
+LEAD = 0.05  # share of the training by which the controller looks ahead: noise follows beta late
+MEMORY = 0.01  # share of the training over which the trend is taken
+THRESHOLD = {"units with gates": 0.0, "weights with noise": 1.5}  # of log alpha: above it each can leave at little cost
+SOFTNESS = 0.5  # of the count: the width in log alpha over which a unit leaves
+LOG_BETAS = (math.log(1e-5), math.log(1e3))
+
+
+class ExpectedSize:
+    """The expected size of what THRESHOLD would leave of a twin, as a smooth function of its log alphas."""
+
+    def __init__(self, twin: nn.Module, structure: Structure, by: str):
+        """by: units, weights, nonzeros, macs. Raises InputError where single weights have the prior and `by` is not nonzeros."""
+        self._groups, self._by = groups_of(twin), by
+        if not self._groups:
+            raise not_bayesian()
+        self._single = isinstance(self._groups[0], Weights)
+        self._threshold = THRESHOLD["units with gates" if isinstance(self._groups[0], Gate) else "weights with noise"]
+        if self._single and by != "nonzeros":
+            raise InputError(f"the target is {by}, and the prior acts on single weights; give nonzeros, or a prior on units")
+        shapes = {name: tensor.shape for name, tensor in twin.state_dict().items() if name in structure.uses}
+        like = self._groups[0].log_alpha()
+        if self._single:
+            mine = {group.name for group in self._groups}
+            self._free = sum(shape.numel() for name, shape in shapes.items() if name not in mine)
+            self.whole = float(sum(shape.numel() for shape in shapes.values()))
+        elif by == "units":
+            counted = [name for name, stream in structure.shrinkable().items() if stream.writers]
+            mine = {group.name for group in self._groups}
+            self._free = sum(structure.streams[name].size for name in counted if name not in mine)
+            self.whole = float(sum(structure.streams[name].size for name in counted))
+            self._counted = like.new_tensor([float(group.name in counted) for group in self._groups])
+        else:
+            self._entries, self._fixed, self._uses = (part.to(like) for part in _entries(structure, self._groups, shapes, by))
+            self.whole = float((self._uses * like.new_tensor([float(shape[:2].numel()) for shape in shapes.values()])).sum())
+
+    @torch.no_grad()
+    def __call__(self) -> Tensor:
+        """-> () in units, weights or multiply-accumulates"""
+        left = torch.stack([torch.sigmoid((self._threshold - group.log_alpha()) / SOFTNESS).sum() for group in self._groups])
+        if self._single:
+            return left.sum() + self._free
+        if self._by == "units":
+            return (left * self._counted).sum() + self._free
+        return ((self._entries @ left + self._fixed).prod(0) * self._uses).sum()
+
+
+def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, torch.Size], by: str) -> tuple[Tensor, Tensor, Tensor]:
+    """What a tensor has along its first two dimensions, as a linear function of the units left of each group: the others stay.
+
+    -> (2, tensors, groups) entries a unit, (2, tensors) entries that stay, (tensors,) what one pair of entries counts"""
+    per_unit, fixed = torch.zeros(2, len(shapes), len(groups)), torch.zeros(2, len(shapes))
+    place = {name: number for number, name in enumerate(shapes)}
+    for name, shape in shapes.items():
+        fixed[:, place[name]] = torch.tensor([*shape[:2], 1.0][:2])
+    for number, group in enumerate(groups):
+        for slot in structure.streams[group.name].slots:
+            if slot.tensor in place and slot.dim < 2:
+                per_unit[slot.dim, place[slot.tensor], number] += slot.index.shape[1]
+                fixed[slot.dim, place[slot.tensor]] -= slot.index.numel()
+    uses = [(structure.uses[name] if by == "macs" else 1) * shape[2:].numel() for name, shape in shapes.items()]
+    return per_unit, fixed, torch.tensor(uses, dtype=torch.float)
+
+
+class Pressure(nn.Module):
+    """The weight of the KL that leads to a target: beta, moved after every step. A module, so that its state is kept with the training's.
+
+    Call `step` after each step of the optimiser."""
+
+    log_beta: Tensor
+    steps: Tensor
+    distance: Tensor  # of the logarithm of the size from its goal, after the last step
+    trend: Tensor  # of the distance, a step
+
+    def __init__(self, expected: ExpectedSize, target: float, total_steps: int, beta: float = 0.01):
+        """target: a share of the whole below 1, or a count. beta: to start from"""
+        super().__init__()
+        share = target if target < 1 else target / expected.whole
+        if not 0 < share < 1:
+            raise InputError(f"the target is {target:g} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller count")
+        self._expected, self._total, self.share = expected, max(1, total_steps), share
+        like = expected()
+        self.register_buffer("log_beta", like.new_tensor(math.log(beta)))
+        for name in ("steps", "distance", "trend"):
+            self.register_buffer(name, like.new_zeros(()))
+
+    def beta(self) -> Tensor:
+        """-> ()"""
+        return self.log_beta.exp()
+
+    def report(self) -> dict[str, float]:
+        """For a curve: beta, and the expected size as a share of the whole in percent."""
+        return {"beta": self.beta().item(), "expected_size_percent": 100 * (self._expected() / self._expected.whole).item()}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.steps += 1
+        goal = (self.steps / (FALL * self._total)).clamp(max=1) * math.log(self.share)
+        distance = (self._expected() / self._expected.whole).log() - goal
+        self.trend += (distance - self.distance - self.trend) / max(1.0, MEMORY * self._total)
+        self.distance.copy_(distance)
+        ahead = distance + LEAD * self._total * self.trend
+        self.log_beta += GAIN / self._total * ahead.clamp(-1, 1) * torch.where(distance < 0, RELIEF, 1.0)
+        self.log_beta.clamp_(*LOG_BETAS)

@@ -1,0 +1,120 @@
+"""The smallest network that keeps an accuracy after its recovery: bisection over the size, with a short recovery at each that is tried.
+
+The short recovery has the whole schedule of the full one in fewer epochs, so that its learning rate too ends at nothing: the first
+epochs of the long schedule, at its highest rate, would say little of its end. As a rule more epochs make more of a network. So a trial is
+a lower bound: what keeps the accuracy after few epochs keeps it after all, and the network that is chosen may be larger than need be.
+Validation is finite, and long trainings can overfit, so that what came out is measured again after the recovery (`kept`). A network that
+keeps the accuracy before any recovery is not tried."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from sparsify import checkpoint, distributed
+from sparsify.compress.recovery import Recovery
+from sparsify.compress.threshold import Row
+from sparsify.cuts import ACCURACY, Cuts
+
+RATIO = 1.1  # two sizes that are closer are not told apart: their accuracies differ by less than validation can tell
+BY = "nonzeros"  # which order networks of one twin as every other count does
+
+
+class Trial(NamedTuple):
+    threshold: float
+    left: int  # weights that are not zero
+    accuracy: float  # on validation, after the short recovery; of the one that the search starts from, before any
+
+
+def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], start: Trial, smallest: int,
+                        least: float) -> tuple[Trial, list[Trial]]:
+    """Of networks that grow more accurate with their size, the smallest whose accuracy is at least `least`, to RATIO; and all trials.
+
+    fitting: the threshold that leaves the most of those that leave no more than a number, and how many it leaves. accuracy: by threshold;
+    each call is a trial. start: one that keeps it, or else is what is left of the search. smallest: that a threshold can leave."""
+    best, failed, tried = start, smallest - 1.0, []
+    while best.left > smallest and best.left > RATIO * failed:
+        goal = max(float(smallest), math.sqrt(best.left * max(1.0, failed)))
+        threshold, left = fitting(goal)
+        if left > failed:  # else there is none between the two
+            tried.append(Trial(threshold, left, accuracy(threshold)))
+            if tried[-1].accuracy >= least - 1e-9:
+                best = tried[-1]
+                continue
+        failed = goal
+    return best, tried
+
+
+def default_trial_epochs(recovery_epochs: int) -> int:
+    """A quarter, so that the search takes about as long as one or two recoveries."""
+    return max(1, math.ceil(recovery_epochs / 4))
+
+
+def most_trials(start: int, smallest: int) -> int:
+    """That `smallest_that_keeps` may take."""
+    octaves = math.log(start / max(1, smallest - 1)) / math.log(RATIO)
+    return math.ceil(math.log2(octaves)) + 1 if octaves > 1 else int(start > smallest)
+
+
+def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recovery: Recovery, trial_epochs: int,
+           state: Path | None = None) -> tuple[Trial, list[Trial], list[Row]]:
+    """The network that keeps `dense - max_drop` on validation, all trials, and `rows`, those of `cuts.scanned`, with more. What it will
+    cost is said first.
+
+    recovery: its `evaluate` gives validation_accuracy. state: a file for the trial that is under way, and beside it one for those that
+    are done, with which an interrupted search goes on; whoever keeps what was found deletes both (`forget`)."""
+    least = dense - max_drop
+    threshold, rows = cuts.within_drop(list(rows), least, lambda network: recovery.evaluate(network)[ACCURACY])
+    threshold = distributed.same(threshold)
+    before = max(row[ACCURACY] for row in rows if row["threshold"] == threshold)
+    start, smallest = Trial(threshold, cuts.left(threshold, BY), before), cuts.smallest(BY)
+    trials = most_trials(start.left, smallest)
+    done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
+    cost = f"{len(done)} are done" if len(done) else f"about {trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold)):.0f} s"
+    _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
+         f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
+
+    def tried_at(threshold: float) -> float:
+        network = cuts.cut(threshold)[0]
+        recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
+        return distributed.same(recovery.evaluate(network)[ACCURACY])
+
+    def accuracy(threshold: float) -> float:
+        found: float = done.get(repr(threshold), lambda: tried_at(threshold))
+        if state is not None and distributed.first():
+            state.unlink(missing_ok=True)  # of the trial, which is over
+        _say(f"{cuts.left(threshold, BY):,} weights: {found:.2f} after {trial_epochs} epochs")
+        return found
+
+    def fitting(goal: float) -> tuple[float, int]:
+        threshold = distributed.same(cuts.within(goal, BY))
+        return threshold, cuts.left(threshold, BY)
+
+    best, tried = smallest_that_keeps(fitting, accuracy, start, smallest, least)
+    if best.accuracy < least - 1e-9:
+        _say(f"none of them keeps {least:.2f}: the recovery goes on with all {best.left:,} weights")
+    return best, tried, rows
+
+
+def kept(drop: float, max_drop: float) -> str:
+    """What a report says of the drop after the full recovery."""
+    return f"the budget of {max_drop:g} is {'kept' if drop <= max_drop + 1e-9 else 'not kept'}: {drop:.2f} lost on validation, at the end"
+
+
+def forget(state: Path) -> None:
+    """Deletes what `search` kept."""
+    for path in (state, _results(state)):
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _results(state: Path | None) -> Path | None:
+    return None if state is None else state.with_suffix(".done")
+
+
+def _say(line: str) -> None:
+    if distributed.first():
+        tqdm.write(line, file=sys.stderr)

@@ -1,0 +1,180 @@
+"""One call from a trained network to a small one: Bayesian training, cut, recovery. The pipeline does the same with the same pieces."""
+
+import copy
+import json
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsify import artifacts, budget
+from sparsify.bayes.convert import bake, bayesianize, log_alphas
+from sparsify.bayes.priors import KINDS, PriorSettings, Target
+from sparsify.bayes.variational import VariationalSettings, fit_posterior
+from sparsify.compress.recovery import Recovery, RecoverySettings
+from sparsify.cuts import ACCURACY, Cuts
+from sparsify.data import Split, loaded
+from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings
+from sparsify.shrink_report import SIZES, ShrinkReport
+from sparsify.structure import analyse
+from sparsify.task import Loss, Metric, Task
+from sparsify.training import seed_draws
+
+SEARCHED = Target(macs=0.1)  # what the Bayesian training leads to where only an accuracy is wished: small, to have cuts of all sizes
+
+
+@dataclass(frozen=True)
+class _Checked(Settings):
+    max_drop: NonNegative | None
+    trial_epochs: PositiveInt | None
+    inputs: bool
+    seed: Seed
+
+
+def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, target: Mapping[str, float] | Target | None = None,
+           max_drop: float | None = None, prior: str | PriorSettings | None = None, bayesian: VariationalSettings | None = None,
+           recovery: RecoverySettings | None = None, trial_epochs: int | None = None, loss: Loss | None = None,
+           metric: Metric | None = None, inputs: bool = False, protect: Collection[str] = (), state: str | Path | None = None,
+           seed: int = 0, device: str | torch.device | None = None) -> tuple[nn.Module, ShrinkReport]:
+    """A smaller copy of `model`, a trained network, of its own class, in evaluation, where `model` lies; and a report to print.
+
+    train_loader, validation_loader: torch DataLoaders of (inputs, targets). What they do to examples they go on doing, epoch by epoch;
+        tensors that are only shuffled (a TensorDataset) move to the device once. Validation chooses: keep other examples for a test.
+    target: what may be left: one of units, weights, nonzeros, macs, as a share of the whole below 1, or as a count.
+    max_drop: or else how far the small network may end under the dense one on validation, in points of accuracy (or of `metric`): the
+        smallest that a search with short recoveries finds, of `trial_epochs` each (a quarter of recovery's, if not given).
+    prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights. With
+        `max_drop`, the target or beta of the settings is where the Bayesian training leads.
+    bayesian, recovery: how both are trained, but for the batch size, which is the loader's. The model itself teaches in recovery.
+    loss: for what is not classification: of outputs and targets, their mean loss. Recovery then learns from the targets alone.
+    metric: of all outputs and targets of validation, a number that grows as the network gets better; if not given the accuracy in
+        percent, or with `loss` the loss with its sign turned.
+    inputs: features of the input may leave too, where linear layers read them. protect: streams and modules that keep their width.
+    state: a folder that keeps the state of each training: the same call goes on from there after an interruption, and comes to its end
+        at once after that; yours to delete. Augmentation that draws from torch goes on as it would have; from `random` or numpy, anew.
+    seed: of all draws; torch's own random state is left as it was.
+    device: if not given, a GPU if there is one. Mixed precision and captured steps are used where they are.
+
+    Raises InputError for what cannot be used, before anything is trained where that shows."""
+    given = _Checked(max_drop, trial_epochs, inputs, seed)
+    wish = _wish(target, max_drop)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}; it has to be a torch.nn.Module that was trained")
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    prior = _prior(prior, wish)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        (train, batch_size), (validation, _) = (loaded(loader, device, name) for loader, name in (
+            (train_loader, "train_loader"), (validation_loader, "validation_loader")))
+        task = Task(train, validation, loss, metric)
+        bayesian, recovery = bayesian or VariationalSettings(), recovery or RecoverySettings()
+        bayesian = replace(bayesian, train=replace(bayesian.train, batch_size=batch_size))
+        recovery = replace(recovery, train=replace(recovery.train, batch_size=batch_size))
+        dense = copy.deepcopy(model).to(device).eval()
+        task.check(dense)
+        digest = artifacts.tensors_checksum(dense.state_dict(), type(dense).__qualname__.encode())
+        files = _Files(state, {"model": digest, "data": _described(task), "wish": repr(wish), "prior": repr(prior),
+                               "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),
+                               "recovery": repr(recovery)})
+        small, report = _shrunk(dense, task, wish, prior, bayesian, recovery, given, protect, files)
+    home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return small.to(home), report
+
+
+def _shrunk(dense: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings, recovery: RecoverySettings,
+            given: _Checked, protect: Collection[str], files: "_Files") -> tuple[nn.Module, ShrinkReport]:
+    start, example = time.perf_counter(), task.example
+    structure = analyse(dense, example)
+    twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
+    learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
+    seed_draws(task.train, given.seed)
+    bayesian_curve = fit_posterior(twin, structure, task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
+                                   f"bayesian ({prior.kind})", files.path("bayesian"))
+    cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect)
+    recovering = Recovery(task.train, task.learnt(recovery.train, dense, recovery.distill, recovery.temperature),
+                          lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed)
+    score_dense, trials = task.score(dense), list[budget.Trial]()
+    if given.max_drop is None:
+        threshold = cuts.exactly(wish)
+    else:
+        epochs = given.trial_epochs or budget.default_trial_epochs(recovery.train.epochs)
+        rows = cuts.scanned(task.score)
+        best, trials, _ = budget.search(cuts, rows, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
+        threshold = best.threshold
+    small, _, removal = cuts.cut(threshold)
+    score_cut = task.score(small)
+    curve = recovering(small, "recovery", state=files.path("recovery"))
+    score = task.score(small)
+    after = cuts.size(small)
+    said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else f"target: {_said(wish)}"
+    return small.eval(), ShrinkReport(
+        cuts.before, after, task.measure, score_dense, score_cut, score, said, threshold, tuple(trials), removal,
+        {"bayesian": bayesian_curve, "recovery": curve}, time.perf_counter() - start)
+
+
+def _wish(target: Mapping[str, float] | Target | None, max_drop: float | None) -> Target:
+    """The target; an empty one for max_drop. Raises InputError for both or none of them."""
+    if (target is None) == (max_drop is None):
+        raise InputError(f"{'both target and max_drop are' if target is not None else 'neither target nor max_drop is'} given; give one: "
+                         'target={"macs": 0.3} for a size, or max_drop=0.5 for an accuracy')
+    if target is None or isinstance(target, Target):
+        wish = target or Target()
+    elif not isinstance(target, Mapping) or len(target) != 1 or not set(target) <= set(SIZES):
+        raise InputError(f'target is {target!r}; it has to be one of {", ".join(SIZES)} with a share or a count, as in {{"macs": 0.3}}')
+    else:
+        wish = Target(**target)
+    if target is not None and not wish.given():
+        raise InputError(f"target says nothing; give one of {', '.join(SIZES)}")
+    return wish
+
+
+def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
+    if prior is None:
+        (by, _), = (wish.given() or SEARCHED.given()).items()
+        prior = PriorSettings("log_uniform") if by == "nonzeros" else PriorSettings("gate", kl_weight=by, target=SEARCHED)
+    elif isinstance(prior, str):
+        single = prior in KINDS and KINDS[prior].groups == "weights"
+        prior = PriorSettings(prior, target=Target(nonzeros=0.05) if single else SEARCHED)
+    if not isinstance(prior, PriorSettings):
+        raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
+    return replace(prior, target=wish) if wish.given() else prior
+
+
+def _said(wish: Target) -> str:
+    (by, value), = wish.given().items()
+    return f"{by} {value:.4g}"
+
+
+class _Files:
+    """Where trainings keep their state, if anywhere, and what call they belong to."""
+
+    def __init__(self, folder: str | Path | None, call: dict[str, str]):
+        """Raises InputError for a folder of another call."""
+        self._folder = None if folder is None else Path(folder)
+        if self._folder is None:
+            return
+        if self._folder.is_file():
+            raise InputError(f"state is {folder}, a file; it has to be a folder, which need not exist")
+        about = self._folder / "call.json"
+        try:
+            before = json.loads(about.read_text())
+        except FileNotFoundError:
+            before = None
+        except (OSError, ValueError):
+            raise InputError(f"{about} cannot be read; delete {folder}, and all begins anew") from None
+        if before not in (None, call):
+            differs = [key for key in call if not isinstance(before, dict) or before.get(key) != call[key]]
+            raise InputError(f"state is {folder}, which is of another call: {', '.join(differs)} differ; give another folder, or delete it")
+        artifacts.write_json(about, call)
+
+    def path(self, name: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{name}.pt"
+
+
+def _described(task: Task) -> str:
+    return ", ".join(f"{len(part)} of {part.shape}" + (f" {float(part.labels.double().sum())}" if isinstance(part, Split) else "")
+                     for part in (task.train, task.validation))
