@@ -6,6 +6,7 @@ import argparse
 import importlib
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import documented
@@ -22,7 +23,8 @@ ROOMS = ("stages", "sparsify", "benchmarks", "experiments")
 WHOLE = {  # by program: the file that runs it, and the words there
     "make repro": (".ci/run", "\ndvc repro\n"), "make test": (".ci/run", "make test"), "make lint": (".ci/run", "make lint"),
     "make mend": ("tests/stages/test_mend.py", "mend.mend()"), "python -m stages.mend": ("tests/stages/test_mend.py", "mend.mend()"),
-    "dvc repro": ("tests/stages/test_pipeline.py", '"dvc", "repro"'), "dvc exp run": ("tests/stages/test_pipeline.py", '"dvc", "exp", "run"'),
+    "dvc repro": ("tests/stages/test_pipeline.py", '"dvc", "repro"'),
+    "dvc exp run": ("tests/stages/test_pipeline.py", '"dvc", "exp", "run"'),
     "dvc metrics diff": ("tests/stages/test_pipeline.py", '"dvc", "metrics", "diff"'),
     "dvc queue": ("tests/stages/test_frontier.py", '"queue", "start"'),
     "torchrun": ("tests/stages/test_torchrun.py", "torch.distributed.run"),
@@ -43,7 +45,7 @@ def by(program):
 
 def overrides(words):
     """The values of all -S."""
-    return [value for option, value in zip(words, words[1:], strict=False) if option in ("-S", "--set-param")]
+    return [value for option, value in pairwise(words) if option in ("-S", "--set-param")]
 
 
 @pytest.mark.parametrize("command", [pytest.param(each, id=str(each)) for each in COMMANDS if overrides(each.words)])
@@ -70,7 +72,7 @@ def test_dvc_takes_the_arguments(command):
     from dvc.cli.parser import get_main_parser  # imports for a second
 
     if len(command.words) == 3 and command.words[1] == "exp" and command.words[2] != "run":  # the name of one, in prose
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             get_main_parser().parse_args([*command.words[1:], "--help"])
         return
     found = get_main_parser().parse_args(list(command.words[1:]))
@@ -125,7 +127,7 @@ def test_what_is_said_to_run_a_program_does(program):
 
 def test_every_program_of_the_readme_is_run_as_a_whole():
     shown = {program_of(command) for command in COMMANDS if command.page in ("README.md", "docs/pipeline.md")}
-    measured = {program for program in shown if program.startswith(("python -m benchmarks.", "python -m experiments."))}  # tests/ mirrors them
+    measured = {program for program in shown if program.startswith(("python -m benchmarks.", "python -m experiments."))}  # have tests
     free = {"dvc cache", "dvc config", "python -m stages.NAME"}  # DVC's own, and any of them
     assert shown - measured - free - set(WHOLE) == set()
 
