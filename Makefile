@@ -1,27 +1,38 @@
-# make repro   the pipeline, from nothing to report.html   make mend   what a kill left   make test   the tests   make lint   style and types
-# All make .venv first, once; again only when requirements.txt changes.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: setup repro mend test lint
+.PHONY: help setup repro mend test lint animations
 
-setup: .venv/installed
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
 
-repro: setup
+setup: .venv/installed ## .venv, once, and again when requirements.txt has changed; all others do it too
+
+repro: setup ## the pipeline, from nothing to report.html, whose path it says at the end
 	@test -e .git || dvc config --local core.no_scm true # a download without git, which dvc would refuse to work in
 	python -m stages.mend
 	dvc repro
 	@echo "The page of this run: $(CURDIR)/report.html"
 
-mend: setup
+mend: setup ## puts right what a kill left
 	python -m stages.mend
 
-test: setup
+test: setup ## the tests
 	python -m pytest
 
-lint: setup
+lint: setup ## style and types
 	ruff check .
 	mypy
+
+# Each from a training of its own, in a copy of what is committed: nothing here is touched but the animation.
+animations: docs/carved.webp docs/carved-lenet5.webp ## those of the documents, in a quarter of an hour
+
+docs/carved.webp: RUN = -S prior.kind=gate -S prune.inputs=true
+docs/carved-lenet5.webp: RUN = -S recipe=mnist-lenet5
+docs/carved%webp: setup
+	mkdir -p scratch && copy=$$(mktemp -d scratch/carved.XXXXXX) && trap 'rm -rf "$$copy"' EXIT && git clone --quiet . "$$copy" && \
+	    cd "$$copy" && python -m stages.run $(RUN) -S bayesian.snapshots=48 prune && \
+	    python -m stages.carve --into "$(CURDIR)/$@" --most 600
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: Python %d.%d came; 3.11 or later is needed: make PYTHON=python3.12" % sys.version_info[:2])'

@@ -7,6 +7,7 @@ Every experiment counts that ran as far as its headline, and the commits that th
 import argparse
 import io
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,11 @@ def experiments(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
     return list(found.values())
 
 
+def started_from(references: str) -> list[str]:
+    """The commits that git's references to experiments name: of all commits DVC would ask for minutes."""
+    return list(dict.fromkeys("".join(parts) for parts in re.findall(r"^refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/", references, re.M)))
+
+
 def table(found: Sequence[Experiment]) -> list[dict[str, Any]]:
     """A row an experiment, under the columns of the page; None is what was not measured."""
     return [{"#": number, "experiment": each.name, "recipe": each.params.get("recipe_name"), "prior": each.params.get("prior.kind"),
@@ -62,8 +68,9 @@ def page(found: Sequence[Experiment], curves: Mapping[str, pd.DataFrame]) -> str
     rows = table(found)
     best = max(rows, key=lambda row: row["accuracy"])
     least = min(rows, key=lambda row: (row["weights left"], -row["accuracy"]))
-    sentence = (f"The most accurate is {best['experiment']} with {best['accuracy']:.2f} % and {best['weights left']:,} weights; "
-                f"the smallest is {least['experiment']} with {least['weights left']:,} and {least['accuracy']:.2f} %.")
+    sentence = f"The most accurate is {best['experiment']} with {best['accuracy']:.2f} % and {best['weights left']:,} weights; "
+    sentence += "it is the smallest too." if best["weights left"] == least["weights left"] else (
+        f"the smallest is {least['experiment']} with {least['weights left']:,} and {least['accuracy']:.2f} %.")
     return render.rendered("compare.html.j2", rows=rows, columns=list(rows[0]), sentence=sentence, fronts=fronts.fronts(rows),
                            differing=differing(found), curves=fronts.curves(curves), shown=_shown, script=render.text("sort.js"))
 
@@ -132,7 +139,9 @@ def main() -> None:
     parser.add_argument("--into", metavar="DIR", type=Path, default=Path("compare"), help="where the page goes")
     into = parser.parse_args().into
     with program():
-        found = experiments(json.loads(_told("dvc", "exp", "show", "--json", "--all-commits")))
+        revisions = [word for commit in started_from(_told("git", "for-each-ref", "--format=%(refname)", "refs/exps"))
+                     for word in ("--rev", commit)]
+        found = experiments(json.loads(_told("dvc", "exp", "show", "--json", "--rev", "HEAD", *revisions)))
         if not found:
             raise InputError(f"no experiment here has {HEADLINE}; dvc exp run makes one")
         curves = {each.name: curve for each in found if (curve := _curve(each.revision)) is not None}

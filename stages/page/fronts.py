@@ -33,8 +33,9 @@ def fronts(rows: Sequence[Mapping[str, Any]]) -> list[Picture]:
         axes = charts.axes_of(figure)
         axes.plot([row[cost] for row in best], [row["accuracy"] for row in best], "-", color=COLORS["finetuned"], drawstyle="steps-post")
         axes.plot([row[cost] for row in known], [row["accuracy"] for row in known], "o", color=COLORS["bayesian"], markersize=5)
-        for row in known:
-            axes.annotate(str(row["#"]), (row[cost], row["accuracy"]), xytext=(4, 3), textcoords="offset points", fontsize=8)
+        axes.plot([row[cost] for row in best], [row["accuracy"] for row in best], "o", color=COLORS["finetuned"], markersize=6)
+        for place, names in _labels(known, cost).items():
+            axes.annotate(names, place, xytext=(4, 3), textcoords="offset points", fontsize=8)
         axes.margins(0.08, 0.12)
         axes.set(xlabel=cost, ylabel="test accuracy (%)", **({"xscale": "log"} if logarithmic else {}))
         if logarithmic:
@@ -42,6 +43,14 @@ def fronts(rows: Sequence[Mapping[str, Any]]) -> list[Picture]:
         said = ", ".join(f"{row['experiment']} ({row[cost]:.4g}, {row['accuracy']:.2f} %)" for row in best)
         found.append(charts.picture(f"Against {cost}", figure, f"Test accuracy against {cost}. Beaten by no other: {said}.", legend=False))
     return found
+
+
+def _labels(known: Sequence[Mapping[str, Any]], cost: str) -> dict[tuple[float, float], str]:
+    """The numbers of the experiments at each point: those that lie on one another together."""
+    found: dict[tuple[float, float], list[str]] = {}
+    for row in known:
+        found.setdefault((row[cost], row["accuracy"]), []).append(str(row["#"]))
+    return {place: ", ".join(numbers) for place, numbers in found.items()}
 
 
 @charts.styled

@@ -67,6 +67,15 @@ def test_the_page_holds_all_of_it(found):
     assert compare.page(found, {"mix": curve}) == html
 
 
+def test_experiments_on_one_point_are_named_together(found):
+    rows = compare.table([*found, found[0]])
+    assert fronts._labels(rows, "units left") == {(45, 94.5): "1, 4", (100, 95.5): "2", (60, 94.0): "3"}
+
+
+def test_one_that_is_the_best_in_both_is_said_so(found):
+    assert "The most accurate is main with 94.50 % and 4,500 weights; it is the smallest too." in compare.page([found[0], found[2]], {})
+
+
 def test_the_table_for_a_paper(found):
     comma, latex = compare.csv_and_latex(compare.table(found))
     assert comma.splitlines()[1].startswith("1,main,default,gaussian,1,94.5,95.6,45,4500,9000,8.25,0.5,2.5")
@@ -74,6 +83,12 @@ def test_the_table_for_a_paper(found):
     assert lines[0] == r"\begin{tabular}{rlllrrrrrrrrrrr}" and lines[-1] == r"\end{tabular}"
     assert lines[2].startswith(r"\# & experiment & recipe & prior") and r"gate\_1" in lines[6]
     assert lines[4] == r"1 & main & default & gaussian & 1 & 94.5 & 95.6 & 45 & 4,500 & 9,000 & 8.25 & 0.5 & 2.5 & -- & -- \\"
+
+
+def test_only_commits_that_experiments_started_from_are_asked_for():
+    one, two = "a" * 40, "0123456789" * 4
+    names = [f"refs/exps/{commit[:2]}/{commit[2:]}/{name}" for commit, name in ((one, "mix"), (two, "gate"), (one, "other"))]
+    assert compare.started_from("\n".join([*names, "refs/exps/celery/stash", "refs/exps/exec/EXEC_BRANCH"])) == [one, two]
 
 
 def test_a_checkout_without_experiments_is_told_so(monkeypatch, capsys):
