@@ -2,7 +2,7 @@
 
     python -m experiments.orders                                            the default recipe, 4 minutes on one core
     python -m experiments.orders --name lenet5 --priors gate -S model.name=lenet5
-    python -m experiments.orders --docs                                     puts the tables of what was measured into docs/theory.md
+    python -m experiments.orders --docs                                     puts the tables of what was measured into docs/tables/orders.md
 
 Each seed trains its own dense network, and from it a twin a prior, whose `prior.target` is the same for all. The size is a share of the
 hidden units or of the multiply-accumulates; of each order the highest threshold is taken that leaves no more than that. The two orders
@@ -132,7 +132,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 def into_docs() -> None:
     kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("orders-*.json"))}
-    filled(DOCS / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+    filled(DOCS / "tables" / "orders.md", {name: tables(rows) for name, rows in kept.items()})
 
 
 def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--target", type=float, default=0.1, help="prior.target.macs of every twin")
-    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/theory.md")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/tables/orders.md")
     arguments = parser.parse_args()
     if arguments.docs:
         return into_docs()
