@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,6 @@ OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
 BAR = "{desc} {n_fmt}/{total_fmt} |{bar:6}| {remaining} to go{postfix}"  # epochs; accuracy and what is left fit in 80 columns
 Temperature = Annotated[float, between(0.01, 1000)]  # of softened answers
-Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 @dataclass(frozen=True)
@@ -227,15 +226,8 @@ def make_optimizer(model: nn.Module, settings: StepSettings,
     groups = [{"params": parameters, "weight_decay": settings.weight_decay * decayed, "lr": settings.lr * factor}
               for (decayed, factor), parameters in alike.items()]
     if settings.optimizer == "adamw":
-        return _without_compiler(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
-    return _without_compiler(torch.optim.SGD)(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
-
-
-def _without_compiler(kind: type[Kind]) -> type[Kind]:
-    """`kind` without the wrappers around its methods, which import all of torch.compile at their first call: 1.4 s a stage."""
-    methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")}
-    plain = {name: getattr(method, "__wrapped__", method) for name, method in methods.items()}
-    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
+        return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
 
 
 def _perturbed(images: Tensor, settings: StepSettings) -> Tensor:
