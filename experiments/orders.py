@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--target", type=float, default=0.1, help="prior.target.macs of every twin")
-    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/tables/orders.md")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/tables/")
     arguments = parser.parse_args()
     if arguments.docs:
         return into_docs()
