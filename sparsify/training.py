@@ -1,6 +1,5 @@
 """One training loop for the dense, the Bayesian and the compact network: they differ in their loss alone."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -181,38 +180,6 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms, look: bool = False) 
 def _broken(values: Tensor) -> bool:
     """Whether a term is not finite, where that can be asked at every step: a GPU would wait, and of a group all have to go the same way."""
     return not values.is_cuda and not distributed.active() and not math.isfinite(values.sum().item())
-
-
-def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
-    def loss(batch: Batch) -> Terms:
-        return {"nll": F.cross_entropy(model(batch.images), batch.labels, label_smoothing=settings.label_smoothing)}
-    return loss
-
-
-Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
-
-
-@torch.no_grad()
-def answers(network: nn.Module, train: Split | Loaded, moving: bool) -> Teacher:
-    """The answers of `network` as a teacher: once for every training input, without noise, unless training moves the images about, or
-    a loader may do so; each batch is then asked for as it comes (arXiv:2106.05237)."""
-    network.eval()
-    if moving or isinstance(train, Loaded):
-        network = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        return torch.no_grad()(lambda batch: network(batch.images))
-    logits = torch.cat([network(some) for some in train.in_order()])
-    return lambda batch: logits[batch.indices]
-
-
-def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, share: float, temperature: float) -> LossFunction:
-    """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
-    def loss(batch: Batch) -> Terms:
-        logits = student(batch.images).float()  # a CPU's autocast would take log_softmax in bfloat16, where shares do not add up to 1
-        target = (teacher(batch).float() / temperature).log_softmax(1)
-        soft = F.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean", log_target=True)
-        hard = F.cross_entropy(logits, batch.labels, label_smoothing=settings.label_smoothing)
-        return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
-    return loss
 
 
 def make_optimizer(model: nn.Module, settings: StepSettings,
