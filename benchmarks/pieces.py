@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from benchmarks import report
 from sparsify.bayes import fused
-from sparsify.settings import InputError
 from stages import compose, reading, runtime
+from stages.program import program
 
 TOP = Path(__file__).parent.parent
 STAGES = ("train_baseline", "train_bayesian", "prune")
@@ -69,15 +69,13 @@ def _processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    try:
-        params = compose.composed(*arguments.overrides, conf=TOP / "conf")
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    params = compose.composed(*arguments.overrides, conf=TOP / "conf")
     times: dict[str, list[tuple[float, float]]] = {piece: [] for piece in PIECES}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

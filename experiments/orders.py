@@ -39,6 +39,7 @@ from sparsify.structure import Structure, analyse
 from stages import compose, networks, reading, runtime, twins
 from stages import inputs as inputs_of
 from stages.params import Params
+from stages.program import program
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
@@ -145,6 +146,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="default", help="of what is written: experiments/results/orders-NAME.json")
@@ -160,14 +162,11 @@ def main() -> None:
     about = report.provenance(overrides=arguments.overrides, target_macs=arguments.target, seeds=arguments.seeds)
     rows: list[Row] = []
     pairs = [(seed, prior) for seed in arguments.seeds for prior in arguments.priors]
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for seed, prior in tqdm(pairs, "twins", disable=None):
-                overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
-                twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
-                rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
-    except settings.InputError as error:
-        sys.exit(f"error: {error}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed, prior in tqdm(pairs, "twins", disable=None):
+            overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+            twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
+            rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))
     print(about, tables(rows), sep="\n")
     report.write(f"orders-{arguments.name}", about, rows, RESULTS)
