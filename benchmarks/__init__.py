@@ -4,6 +4,7 @@ training.py    a Bayesian training step beside a dense one, and beside other imp
 scaling.py     its time and memory against width and batch
 schedule.py    which batch size, precision and length of training reach a target soonest
 inference.py   the forward pass of dense, compact, masked, sparse and quantised networks against a roofline
+pieces.py      what odd pieces of code bring to the wall time of a recipe
 removal.py     the time of a physical removal against the size of the network; on which networks it is right
 pipeline.py    where the wall time of `dvc repro` goes
 

@@ -24,6 +24,7 @@ from sparsify.measure.latency import latencies_ms, quartiles
 from sparsify.settings import InputError
 from sparsify.structure import analyse
 from stages import runtime, style
+from stages.program import program
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 BATCHES = {MNIST: (1, 64, 10_000), CIFAR: (1, 64, 256)}
@@ -130,6 +131,7 @@ def _from_files(dense_path: Path | str, compact_path: Path | str) -> tuple[nn.Mo
     return dense, small, mask(dense, images, keep, structure=structure), (channels, height, width)
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dense", help="model file; with --compact, in place of the built-in networks")
@@ -144,17 +146,14 @@ def main() -> None:
     torch.manual_seed(0)
     about = report.provenance("onnxruntime", n=arguments.repeats, interleaved=True)
     rows = []
-    try:
-        if arguments.dense:
-            dense, small, zeroed, shape = _from_files(arguments.dense, arguments.compact)
-            batches = BATCHES.get(shape, BATCHES[CIFAR])
-            rows = rows_of(arguments.compact, dense, small, zeroed, shape, batches, arguments.threads, arguments.repeats)
-        for label in [] if arguments.dense else arguments.networks:
-            print(f"{label} ...", file=sys.stderr, flush=True)
-            network = NETWORKS[label]
-            rows += rows_of(label, *pair(network), network.shape, BATCHES[network.shape], arguments.threads, arguments.repeats)
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    if arguments.dense:
+        dense, small, zeroed, shape = _from_files(arguments.dense, arguments.compact)
+        batches = BATCHES.get(shape, BATCHES[CIFAR])
+        rows = rows_of(arguments.compact, dense, small, zeroed, shape, batches, arguments.threads, arguments.repeats)
+    for label in [] if arguments.dense else arguments.networks:
+        print(f"{label} ...", file=sys.stderr, flush=True)
+        network = NETWORKS[label]
+        rows += rows_of(label, *pair(network), network.shape, BATCHES[network.shape], arguments.threads, arguments.repeats)
     print(about, *map(report.table, inference_tables.all_of(rows)), sep="\n\n")
     name = "inference_files" if arguments.dense else "inference" if arguments.networks == list(NETWORKS) else "inference_some"
     report.write(name, about, rows)

@@ -30,8 +30,9 @@ from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.groups import groups_of
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS, Prior, PriorSettings
+from sparsify.losses import cross_entropy
 from sparsify.precision import fast_dtype
-from sparsify.training import PRECISIONS, Batch, LossFunction, Terms, TrainSettings, cross_entropy, descend, make_optimizer
+from sparsify.training import PRECISIONS, Batch, LossFunction, Terms, TrainSettings, descend, make_optimizer
 from stages import runtime
 
 INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "vgg16": (3, 32, 32)}

@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -31,6 +30,7 @@ from sparsify.data import NAMES
 from sparsify.settings import InputError, build
 from stages import reading
 from stages.params import Params
+from stages.program import program
 
 TABLE = "results.csv"
 KEY = ["settings", "method", "seed"]
@@ -163,16 +163,14 @@ def _rows(run: runs.Run) -> list[dict[str, Any]]:
     return list(rows(params, run.metrics, " ".join(changed), run.commit))
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", metavar="DIR", type=Path, nargs="+", default=[], help="folders of runs made elsewhere")
     places.add_folder(parser)
     parser.add_argument("--commit", default="", help="of the code that made those of them which do not say")
     chosen = parser.parse_args()
-    try:
-        carried = [row for folder in chosen.runs for row in _from_folder(folder, chosen.commit)]
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    carried = [row for folder in chosen.runs for row in _from_folder(folder, chosen.commit)]
     found = list(_from_experiments())
     path = chosen.into / TABLE
     old = pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame(columns=COLUMNS)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.places import DOCS, TOP
 from experiments.tables import Table, filled, markdown, mean
-from sparsify.settings import InputError
+from stages.program import program
 
 PAGE, ROWS = DOCS / "guide.md", DOCS / "guide" / "frontier.csv"
 HEAD = ["prior", "target", "hidden units", "non-zero weights", "MACs", "validation %", "magnitude there", "test %",
@@ -27,14 +27,12 @@ def table(rows: pd.DataFrame) -> Table:
     return lines
 
 
+@program()
 def main() -> None:
     if not ROWS.is_file():
         sys.exit(f"error: {ROWS.relative_to(TOP)} does not exist; run python -m stages.frontier as {PAGE.relative_to(TOP)} says")
     rows = pd.read_csv(ROWS)
-    try:
-        filled(PAGE, {"frontier": markdown(table(rows))})
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    filled(PAGE, {"frontier": markdown(table(rows))})
     print(f"{PAGE.relative_to(TOP)} from {len(rows)} rows")
 
 

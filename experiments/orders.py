@@ -2,7 +2,7 @@
 
     python -m experiments.orders                                            the default recipe, 4 minutes on one core
     python -m experiments.orders --name lenet5 --priors gate -S model.name=lenet5
-    python -m experiments.orders --docs                                     puts the tables of what was measured into docs/theory.md
+    python -m experiments.orders --docs                                     puts the tables of what was measured into docs/tables/orders.md
 
 Each seed trains its own dense network, and from it a twin a prior, whose `prior.target` is the same for all. The size is a share of the
 hidden units or of the multiply-accumulates; of each order the highest threshold is taken that leaves no more than that. The two orders
@@ -39,6 +39,7 @@ from sparsify.structure import Structure, analyse
 from stages import compose, networks, reading, runtime, twins
 from stages import inputs as inputs_of
 from stages.params import Params
+from stages.program import program
 
 RESULTS = Path(__file__).parent / "results"
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
@@ -132,7 +133,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 def into_docs() -> None:
     kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("orders-*.json"))}
-    filled(DOCS / "theory.md", {name: tables(rows) for name, rows in kept.items()})
+    filled(DOCS / "tables" / "orders.md", {name: tables(rows) for name, rows in kept.items()})
 
 
 def _bold(found: Sequence[Row], present: Sequence[Row]) -> str:
@@ -145,6 +146,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="default", help="of what is written: experiments/results/orders-NAME.json")
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--target", type=float, default=0.1, help="prior.target.macs of every twin")
-    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/theory.md")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/tables/")
     arguments = parser.parse_args()
     if arguments.docs:
         return into_docs()
@@ -160,14 +162,11 @@ def main() -> None:
     about = report.provenance(overrides=arguments.overrides, target_macs=arguments.target, seeds=arguments.seeds)
     rows: list[Row] = []
     pairs = [(seed, prior) for seed in arguments.seeds for prior in arguments.priors]
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            for seed, prior in tqdm(pairs, "twins", disable=None):
-                overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
-                twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
-                rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
-    except settings.InputError as error:
-        sys.exit(f"error: {error}")
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed, prior in tqdm(pairs, "twins", disable=None):
+            overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+            twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
+            rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))
     print(about, tables(rows), sep="\n")
     report.write(f"orders-{arguments.name}", about, rows, RESULTS)

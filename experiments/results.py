@@ -17,8 +17,8 @@ from experiments.collect import TABLE
 from experiments.headlines import picture
 from experiments.tables import Table, filled, markdown, mean
 from sparsify import artifacts
-from sparsify.settings import InputError
 from stages.params import CONTROLS
+from stages.program import program
 
 PUBLISHED = Path(__file__).parent / "published.yaml"
 MEASURES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
@@ -85,6 +85,7 @@ def _goal(target: Mapping[str, float]) -> str:
     return ", ".join(TEXT[key].format(f"{'≤' if key in AT_MOST else '≥'} {goal:,}") for key, goal in target.items())
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     places.add_folder(parser)
@@ -95,18 +96,15 @@ def main() -> None:
     results = pd.read_csv(path, keep_default_na=False)
     published = [row for row in yaml.safe_load(PUBLISHED.read_text()) if docs or len(of_recipe(results, row["recipe"]))]
     page = places.DOCS / "results.md" if docs else into / "results.md"
-    try:
-        if published:
-            artifacts.write_picture(into / "headlines.png", picture({row["recipe"]: of_recipe(results, row["recipe"]) for row in published},
-                                                                    published))
-        if docs:
-            filled(page, {"headlines": markdown(headlines(results, published))})
-            filled(places.DOCS / "tables" / "results.md", {"comparison": markdown(comparison(results))})
-        else:
-            beside = ["![Accuracy against what is left](headlines.png)", markdown(headlines(results, published))] if published else []
-            artifacts.write_bytes(page, ("\n\n".join(["# Results", *beside, markdown(comparison(results))]) + "\n").encode())
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    if published:
+        artifacts.write_picture(into / "headlines.png", picture({row["recipe"]: of_recipe(results, row["recipe"]) for row in published},
+                                                                published))
+    if docs:
+        filled(page, {"headlines": markdown(headlines(results, published))})
+        filled(places.DOCS / "tables" / "results.md", {"comparison": markdown(comparison(results))})
+    else:
+        beside = ["![Accuracy against what is left](headlines.png)", markdown(headlines(results, published))] if published else []
+        artifacts.write_bytes(page, ("\n\n".join(["# Results", *beside, markdown(comparison(results))]) + "\n").encode())
     print(f"{places.shown(page)} from {len(results)} rows")
 
 

@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from experiments.tables import filled
 from sparsify.settings import InputError, build
 from stages import style
 from stages.params import Params
+from stages.program import program
 from stages.sweep_pictures import largest_batch, sweep_curves, sweep_speedup, timing_threads
 
 PAGE = DOCS / "sweep.md"
@@ -75,24 +75,22 @@ def keep(recipe: str) -> None:
     recipes.keep(recipe, *FILES)
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", metavar="RECIPE")
     arguments = parser.parse_args()
-    try:
-        if arguments.keep:
-            keep(arguments.keep)
-        places = {path.parent.name: (path.parent, f"results/{path.parent.name}") for path in sorted(KEPT.glob("*/sweep.json"))}
-        if recipes.present() == "default":
-            places["default"] = TOP / "metrics", "../plots"
-        metrics = {recipe: {stage: json.loads((where / f"{stage}.json").read_text())[stage] for stage in STAGES}
-                   for recipe, (where, _) in places.items()}
-        for recipe, (where, _) in places.items():
-            if where.parent == KEPT:
-                draw(recipe, where, metrics[recipe])
-        filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    if arguments.keep:
+        keep(arguments.keep)
+    places = {path.parent.name: (path.parent, f"results/{path.parent.name}") for path in sorted(KEPT.glob("*/sweep.json"))}
+    if recipes.present() == "default":
+        places["default"] = TOP / "metrics", "../plots"
+    metrics = {recipe: {stage: json.loads((where / f"{stage}.json").read_text())[stage] for stage in STAGES}
+               for recipe, (where, _) in places.items()}
+    for recipe, (where, _) in places.items():
+        if where.parent == KEPT:
+            draw(recipe, where, metrics[recipe])
+    filled(PAGE, {recipe: sentences(recipe, folder, metrics[recipe]) for recipe, (_, folder) in places.items()})
     print(f"{PAGE.relative_to(TOP)}: {', '.join(places)}")
 
 

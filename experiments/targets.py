@@ -10,7 +10,6 @@ cut to the same sizes, if the recipe has that prior."""
 
 import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -32,8 +31,8 @@ from sparsify.compaction import scores
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import counted
-from sparsify.settings import InputError
 from stages import compose, networks, runtime
+from stages.program import program
 
 TARGETS = {"macs": (0.2, 0.1, 0.05), "nonzeros": (0.1, 0.05, 0.025)}  # of a prior on units, and of one on single weights
 TARGET_KEYS = [field.name for field in fields(Target)]
@@ -102,6 +101,7 @@ def into_docs() -> None:
     filled(DOCS / "tables" / "targets.md", {name: tables(rows) for name, rows in kept.items()})
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--priors", nargs="+", choices=KINDS, default=list(KINDS))
@@ -115,25 +115,22 @@ def main() -> None:
     torch.set_num_threads(1)
     rows: list[Row] = []
     about = report.provenance(overrides=arguments.overrides, seeds=arguments.seeds)
-    try:
-        recipe = compose.composed(*arguments.overrides, conf=TOP / "conf")
-        with tempfile.TemporaryDirectory() as scratch:
-            for seed in tqdm(arguments.seeds, "seeds", disable=None) if arguments.own else ():
-                rows += recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)
-            if arguments.own:
-                print(about, own_table({recipe["recipe_name"]: rows}), sep="\n")
-                return report.write(f"own-{recipe['recipe_name']}", about, rows, RESULTS)
-            for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
-                by = "nonzeros" if prior in SINGLE else "macs"
-                common = [*arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
-                folder = Path(scratch) / f"seed-{seed}"
-                if recipe["prior"]["kind"] == prior:
-                    rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]
-                for share in TARGETS[by]:
-                    led = measured(folder, [*common, f"prior.target.{by}={share}"], by, [share])
-                    rows += [{"prior": prior, "seed": seed, "led": True, **row} for row in led]
-    except InputError as error:
-        sys.exit(f"error: {error}")
+    recipe = compose.composed(*arguments.overrides, conf=TOP / "conf")
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in tqdm(arguments.seeds, "seeds", disable=None) if arguments.own else ():
+            rows += recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)
+        if arguments.own:
+            print(about, own_table({recipe["recipe_name"]: rows}), sep="\n")
+            return report.write(f"own-{recipe['recipe_name']}", about, rows, RESULTS)
+        for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
+            by = "nonzeros" if prior in SINGLE else "macs"
+            common = [*arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+            folder = Path(scratch) / f"seed-{seed}"
+            if recipe["prior"]["kind"] == prior:
+                rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]
+            for share in TARGETS[by]:
+                led = measured(folder, [*common, f"prior.target.{by}={share}"], by, [share])
+                rows += [{"prior": prior, "seed": seed, "led": True, **row} for row in led]
     rows.sort(key=lambda row: (arguments.priors.index(row["prior"]), row["led"]))
     print(about, tables(rows), sep="\n")
     report.write(f"targets-{recipe['recipe_name']}", about, rows, RESULTS)

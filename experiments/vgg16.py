@@ -20,6 +20,7 @@ from sparsify.models import VGG16_WIDTHS
 from sparsify.settings import InputError
 from stages import style
 from stages.params import CONTROLS
+from stages.program import program
 
 RECIPE = "cifar10-vgg16-short"  # which a CPU can train
 FILES = ("plots/units.csv", "plots/threshold_scan.csv", *(f"plots/{curve}_curve.csv" for curve in ("baseline", "bayesian", "finetune")),
@@ -114,6 +115,7 @@ def _spread(values: Mapping[str, float]) -> str:
     return f"{median} ({low}-{high})"
 
 
+@program()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="copy the present run's files first")
@@ -130,8 +132,6 @@ def main() -> None:
                               "widths": markdown(widths(rows))})
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} does not exist; run dvc exp run -S recipe={RECIPE}, collect --docs, and this with --keep")
-    except InputError as error:
-        sys.exit(f"error: {error}")
     print(f"{PAGE.relative_to(TOP)} from {len(rows)} rows")
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.data import Loaded, Split
+from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.measure.accuracy import right_percent
 from sparsify.settings import InputError
-from sparsify.training import Batch, LossFunction, StepSettings, Terms, answers, cross_entropy, distillation
+from sparsify.training import Batch, LossFunction, StepSettings, Terms
 
 Loss = Callable[[Any, Tensor], Tensor]  # outputs and targets of a batch -> () their mean loss
 Metric = Callable[[Tensor, Tensor], float | Tensor]

@@ -1,6 +1,5 @@
 """One training loop for the dense, the Bayesian and the compact network: they differ in their loss alone."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +23,6 @@ OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16")
 BAR = "{desc} {n_fmt}/{total_fmt} |{bar:6}| {remaining} to go{postfix}"  # epochs; accuracy and what is left fit in 80 columns
 Temperature = Annotated[float, between(0.01, 1000)]  # of softened answers
-Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 
 @dataclass(frozen=True)
@@ -184,38 +182,6 @@ def _broken(values: Tensor) -> bool:
     return not values.is_cuda and not distributed.active() and not math.isfinite(values.sum().item())
 
 
-def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
-    def loss(batch: Batch) -> Terms:
-        return {"nll": F.cross_entropy(model(batch.images), batch.labels, label_smoothing=settings.label_smoothing)}
-    return loss
-
-
-Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
-
-
-@torch.no_grad()
-def answers(network: nn.Module, train: Split | Loaded, moving: bool) -> Teacher:
-    """The answers of `network` as a teacher: once for every training input, without noise, unless training moves the images about, or
-    a loader may do so; each batch is then asked for as it comes (arXiv:2106.05237)."""
-    network.eval()
-    if moving or isinstance(train, Loaded):
-        network = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        return torch.no_grad()(lambda batch: network(batch.images))
-    logits = torch.cat([network(some) for some in train.in_order()])
-    return lambda batch: logits[batch.indices]
-
-
-def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, share: float, temperature: float) -> LossFunction:
-    """Cross-entropy, and for `share` of the loss the teacher's softened answers (arXiv:1503.02531 sec. 2)."""
-    def loss(batch: Batch) -> Terms:
-        logits = student(batch.images).float()  # a CPU's autocast would take log_softmax in bfloat16, where shares do not add up to 1
-        target = (teacher(batch).float() / temperature).log_softmax(1)
-        soft = F.kl_div((logits / temperature).log_softmax(1), target, reduction="batchmean", log_target=True)
-        hard = F.cross_entropy(logits, batch.labels, label_smoothing=settings.label_smoothing)
-        return {"nll": (1 - share) * hard, "distillation": share * temperature**2 * soft}
-    return loss
-
-
 def make_optimizer(model: nn.Module, settings: StepSettings,
                    lr_factors: Mapping[str, float] = MappingProxyType({})) -> torch.optim.Optimizer:
     """Weight decay acts on the weights of linear and convolutional layers alone: not on biases, normalisation or noise.
@@ -227,15 +193,8 @@ def make_optimizer(model: nn.Module, settings: StepSettings,
     groups = [{"params": parameters, "weight_decay": settings.weight_decay * decayed, "lr": settings.lr * factor}
               for (decayed, factor), parameters in alike.items()]
     if settings.optimizer == "adamw":
-        return _without_compiler(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
-    return _without_compiler(torch.optim.SGD)(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
-
-
-def _without_compiler(kind: type[Kind]) -> type[Kind]:
-    """`kind` without the wrappers around its methods, which import all of torch.compile at their first call: 1.4 s a stage."""
-    methods = {name: getattr(kind, name) for name in ("add_param_group", "zero_grad", "step", "state_dict", "load_state_dict")}
-    plain = {name: getattr(method, "__wrapped__", method) for name, method in methods.items()}
-    return type(kind.__name__, (kind,), plain | {"step": torch.no_grad()(plain["step"])})
+        return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
 
 
 def _perturbed(images: Tensor, settings: StepSettings) -> Tensor:

@@ -7,9 +7,10 @@ from torch import nn
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import store
+from sparsify.losses import cross_entropy
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.models import Architecture, weights
-from sparsify.training import cross_entropy, fit
+from sparsify.training import fit
 from stages import networks, runtime
 from stages.params import Params
 

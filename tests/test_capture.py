@@ -12,8 +12,9 @@ from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.capture import WARM_UP
 from sparsify.data import Scaling, Split
+from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.settings import InputError
-from sparsify.training import answers, cross_entropy, distillation, fit
+from sparsify.training import fit
 
 KINDS = [None, "log_uniform", "gaussian", "mixture", "ard", "gate"]
 N = 40  # in batches of 8: 5 steps an epoch

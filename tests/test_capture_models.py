@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sparsify.capture import WARM_UP
-from sparsify.training import cross_entropy
+from sparsify.losses import cross_entropy
 
 
 class Own(nn.Module):

@@ -9,8 +9,9 @@ from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.checkpoint import Keeper, Results, seconds
 from sparsify.data import Split
+from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
-from sparsify.training import cross_entropy, fit
+from sparsify.training import fit
 
 TRAIN = Split(torch.randn(40, 2, 6, 6, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3)
 

@@ -9,7 +9,8 @@ from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
 from sparsify.data import Split
-from sparsify.training import Batch, answers, cross_entropy, distillation
+from sparsify.losses import answers, cross_entropy, distillation
+from sparsify.training import Batch
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from sparsify.bayes.convert import bayesianize
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.bayes.priors import KINDS
 from sparsify.data import Split
+from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
-from sparsify.training import cross_entropy, fit
+from sparsify.training import fit
 
 EPOCHS, BATCH, STEPS = 2, 16, 10  # 20 steps in all
 SETTINGS = dataclasses.replace(TRAIN, epochs=EPOCHS, batch_size=BATCH, lr=1e-2)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 import sparsify
-from sparsify import RecoverySettings, TrainSettings, VariationalSettings, budget, shrinking, training
+from sparsify import RecoverySettings, TrainSettings, VariationalSettings, budget, losses, shrinking, training
 from sparsify.data import Loaded, Split, loaded
 
 TRAIN = TrainSettings(epochs=10, batch_size=16, lr=0.01)
@@ -42,7 +42,7 @@ def model():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(12, 30), nn.ReLU(), nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3))
     settings = replace(TRAIN, epochs=20)
-    training.fit(network, Split(X[:160], Y[:160]), training.cross_entropy(network, settings), settings, dict, "dense")
+    training.fit(network, Split(X[:160], Y[:160]), losses.cross_entropy(network, settings), settings, dict, "dense")
     return network
 
 
@@ -183,7 +183,7 @@ def test_each_epoch_asks_the_loader_anew(model, train_settings):
     seen, part = [], Loaded(augmented(), "cpu", "loader")
     network = copy.deepcopy(model)
     network.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
-    training.fit(network, part, training.cross_entropy(network, TRAIN), train_settings(epochs=2), dict, "test")
+    training.fit(network, part, losses.cross_entropy(network, TRAIN), train_settings(epochs=2), dict, "test")
     assert len(part) == 160 and [len(batch) for batch in seen] == 10 * [32]
     assert not torch.equal(torch.cat(seen[:5]).sort(0)[0], torch.cat(seen[5:]).sort(0)[0])
 
@@ -197,7 +197,7 @@ def test_a_loader_that_gives_less_than_it_says_is_told(model, train_settings):
             return iter([(X[n], int(Y[n])) for n in range(40)])
     part = Loaded(DataLoader(Short(), batch_size=32), "cpu", "train_loader")
     with pytest.raises(sparsify.InputError, match="train_loader gave 2 batches, and its length is 3"):
-        training.fit(copy.deepcopy(model), part, training.cross_entropy(model, TRAIN), train_settings(), dict, "test")
+        training.fit(copy.deepcopy(model), part, losses.cross_entropy(model, TRAIN), train_settings(), dict, "test")
 
 
 def test_defaults_are_those_that_the_text_tells():

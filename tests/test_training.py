@@ -9,8 +9,9 @@ from torch import nn
 
 from sparsify import training
 from sparsify.data import Split, crop_and_flip
+from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.settings import InputError
-from sparsify.training import Batch, StepSettings, answers, cross_entropy, distillation, fit
+from sparsify.training import Batch, StepSettings, fit
 
 IMAGES, LABELS = torch.randn(40, 1, 3, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3
 TRAIN, BATCH = Split(IMAGES, LABELS), Batch(IMAGES, LABELS, torch.arange(40), epochs_done=0.0)

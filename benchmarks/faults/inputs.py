@@ -26,7 +26,8 @@ from benchmarks.faults.watched import Ending, watched
 from sparsify import checkpoint, data
 from sparsify.compress import store
 from sparsify.data import Raw
-from sparsify.training import cross_entropy, fit
+from sparsify.losses import cross_entropy
+from sparsify.training import fit
 from stages import compose, download, networks, params, plot, reading, runtime, train_baseline
 
 

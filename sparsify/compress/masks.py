@@ -132,7 +132,7 @@ def _fall_silent(tensors: Mapping[str, Tensor], streams: list[Stream], alive: di
         found = torch.zeros(units, dtype=torch.bool)
         for slot in slots:
             if (slot.tensor, slot.dim) not in live:
-                live[slot.tensor, slot.dim] = any_along(tensors[slot.tensor], slot.dim).cpu()
+                live[slot.tensor, slot.dim] = _any_along(tensors[slot.tensor], slot.dim).cpu()
             found |= live[slot.tensor, slot.dim][slot.index].any(1)
         return found
 
@@ -155,12 +155,9 @@ def _fall_silent(tensors: Mapping[str, Tensor], streams: list[Stream], alive: di
                     del live[entry]
 
 
-def any_along(weight: Tensor, dim: int) -> Tensor:
-    """Whether anything is not zero at each place of `dim`: an extreme then is not, and extremes are found several times as fast as any().
-
-    (*, n, *) -> (n,) bool"""
-    rest = [each for each in range(weight.ndim) if each != dim]
-    return (weight.amax(rest) != 0) | (weight.amin(rest) != 0) if rest else weight != 0
+def _any_along(weight: Tensor, dim: int) -> Tensor:
+    """Whether anything is not zero at each place of `dim`.  (*, n, *) -> (n,) bool"""
+    return (weight != 0).movedim(dim, 0).flatten(1).any(1) if weight.ndim > 1 else weight != 0
 
 
 def hold_zeros(model: nn.Module) -> Callable[[], None]:

@@ -110,14 +110,13 @@ def methods(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Method]:
 
 
 def headline(facts: Facts) -> dict[str, float]:
-    """The figures that a run is judged by, at most fifteen; those that were measured."""
+    """The figures that a run is judged by, each once, at most fifteen; those that were measured."""
     of = facts.methods
     small = of["finetuned"]
     found = {"accuracy_dense": of["dense"].accuracy, "accuracy_bayesian": of["bayesian"].accuracy, "accuracy_cut": of["compact"].accuracy,
              "accuracy": small.accuracy, "validation_accuracy": small.validation_accuracy,
              **{f"accuracy_{name}": of[name].accuracy for name in ("magnitude", "scratch") if name in of},
              "units_left": small.units, "weights_left": small.weights, "macs_left": small.macs,
-             "times_fewer_weights": of["dense"].weights / max(1, small.weights), "times_fewer_macs": of["dense"].macs / max(1, small.macs),
              "speedup": facts.speedup, "latency_ms": small.latency_ms[facts.batch]["median"] if small.latency_ms else None,
              "calibration_error": small.calibration_error}
     return {name: value for name, value in found.items() if value is not None}

@@ -14,9 +14,10 @@ from sparsify.bayes.groups import groups_of
 from sparsify.bayes.objective import negative_elbo
 from sparsify.bayes.priors import KINDS
 from sparsify.data import Split
+from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
 from sparsify.structure import analyse
-from sparsify.training import cross_entropy, descend, fit
+from sparsify.training import descend, fit
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 EXAMPLE = torch.randn(2, 1, 4, 4)

@@ -8,8 +8,9 @@ from torch.distributions import Normal, kl_divergence
 
 from sparsify.bayes.convert import bayesianize, coverage, log_alphas
 from sparsify.bayes.objective import kl, negative_elbo, update_priors
+from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
-from sparsify.training import Batch, cross_entropy
+from sparsify.training import Batch
 
 IMAGES, LABELS = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
 BATCH = Batch(IMAGES, LABELS, torch.arange(6), epochs_done=0.0)

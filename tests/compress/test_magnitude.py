@@ -13,9 +13,10 @@ from sparsify import models
 from sparsify.compress import magnitude, masks
 from sparsify.compress.remove import remove
 from sparsify.data import Split
+from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
 from sparsify.structure import analyse
-from sparsify.training import cross_entropy, fit
+from sparsify.training import fit
 
 SHARES = [0, 25, 50, 60, 70, 80, 90, 95, 97, 99]
 NETWORKS = {"lenet-300-100": ((1, 9, 7), 0.2), "mlp": ((3, 5, 5), 0.05), "lenet5": ((1, 28, 28), 0.3), "vgg16": ((3, 32, 32), 0.1)}

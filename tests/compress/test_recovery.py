@@ -8,8 +8,8 @@ from torch import nn
 
 from sparsify.compress.recovery import Recovery
 from sparsify.data import Split
+from sparsify.losses import cross_entropy
 from sparsify.task import Task
-from sparsify.training import cross_entropy
 
 SPLIT = Split(torch.randn(16, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3)
 

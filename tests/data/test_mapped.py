@@ -12,8 +12,9 @@ from torch import nn
 from sparsify import data
 from sparsify.data import memory, storage
 from sparsify.data.mapped import Mapped
+from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.measure.accuracy import predict
-from sparsify.training import answers, cross_entropy, distillation, fit
+from sparsify.training import fit
 
 TOP = Path(__file__).parents[2]
 
@@ -83,7 +84,8 @@ from torch import nn
 torch.set_num_threads(1)
 from sparsify import data
 from sparsify.measure.accuracy import accuracy_percent
-from sparsify.training import TrainSettings, cross_entropy, fit
+from sparsify.losses import cross_entropy
+from sparsify.training import TrainSettings, fit
 
 class Stripes:  # a class is a brightness
     def __len__(self):

@@ -4,20 +4,23 @@ from experiments import targets
 
 
 def rows_of(prior, led, by, accuracy):
-    return [{"prior": prior, "led": led, "by": by, "target": share, "expected": 1.02 * share if led else None, "accuracy": accuracy - number}
-            for number, share in enumerate(targets.TARGETS[by])]
+    return [{"prior": prior, "led": led, "by": by, "target": share, "expected": 1.02 * share if led else None,
+             "accuracy": accuracy - number} for number, share in enumerate(targets.TARGETS[by])]
 
 
 def test_a_line_holds_what_one_prior_gives_at_every_size():
-    header, _, beta, led, single = targets.tables([*rows_of("gaussian", False, "macs", 90.0), *rows_of("gaussian", True, "macs", 97.0),
-                                                   *rows_of("ard", True, "nonzeros", 96.0)]).splitlines()
+    _, _, beta, led, single = targets.tables([*rows_of("gaussian", False, "macs", 90.0), *rows_of("gaussian", True, "macs", 97.0),
+                                              *rows_of("ard", True, "nonzeros", 96.0)]).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (beta, led, single)]
-    assert cells[0] == ["`gaussian`", "`prior.beta`", "20 of the MACs", "", "90.00", "10 of the MACs", "", "89.00", "5 of the MACs", "", "88.00"]
+    assert cells[0] == ["`gaussian`", "`prior.beta`", "20 of the MACs", "", "90.00", "10 of the MACs", "", "89.00",
+                        "5 of the MACs", "", "88.00"]
     assert cells[1][:5] == ["`gaussian`", "the target", "20 of the MACs", "20.40", "97.00"]
     assert cells[2][-3:] == ["2.5 of the non-zeros", "2.55", "94.00"]
 
 
 def test_the_gain_of_a_target_is_taken_seed_by_seed():
-    rows = [{"seed": seed, "led": led, "size": "units=73", "accuracy": 97.0 + seed + 0.1 * led} for seed in (1, 2, 3) for led in (False, True)]
+    rows = [{"seed": seed, "led": led, "size": "units=73", "accuracy": 97.0 + seed + 0.1 * led}
+            for seed in (1, 2, 3) for led in (False, True)]
     line = targets.own_table({"a-recipe": rows}).splitlines()[2]
-    assert [cell.strip() for cell in line.strip("|").split("|")] == ["`a-recipe`", "units 73", "99.00 ± 1.00", "99.10 ± 1.00", "0.10 ± 0.00"]
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        "`a-recipe`", "units 73", "99.00 ± 1.00", "99.10 ± 1.00", "0.10 ± 0.00"]

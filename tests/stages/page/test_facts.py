@@ -31,7 +31,7 @@ def test_the_headline_metrics_are_few_and_right(found):
     assert said == pytest.approx({
         "accuracy_dense": 95.6, "accuracy_bayesian": 94.9, "accuracy_cut": 94.0, "accuracy": 94.5, "validation_accuracy": 96.1,
         "accuracy_magnitude": 94.7, "accuracy_scratch": 93.4, "units_left": 45, "weights_left": 17984, "macs_left": 17986,
-        "times_fewer_weights": 266200 / 17984, "times_fewer_macs": 266201 / 17986, "speedup": 8.2, "latency_ms": 0.46,
+        "speedup": 8.2, "latency_ms": 0.46,
         "calibration_error": 3.6})
 
 
