@@ -181,7 +181,7 @@ def test_two_runs_at_once_in_one_checkout_are_refused():
     (lambda: Path("dvc.yaml").write_text(DVC_YAML.replace("[step.py, lib]", "[metrics/c.json]")), "goes in a circle"),
     (lambda: Path("params.yaml").write_text("{a: 1}"), "params.yaml has no b, which the stage second reads"),
     (lambda: Path("lib/one").rename("one") and Path("lib").rmdir(), "lib, which the stage first reads, does not exist"),
-    (lambda: Path("dvc.yaml").write_text(DVC_YAML.replace("outs: [models/a]", "outs: [models/a, models/z]")), "did not write models/z"),
+    (lambda: Path("dvc.yaml").write_text(DVC_YAML.replace("outs: [models/a,", "outs: [models/a, models/z,")), "did not write models/z"),
     (lambda: Path("dvc.yaml").unlink(), "dvc.yaml does not exist here"),
     (lambda: Path("params.yaml").unlink(), "params.yaml does not exist here"),
 ], ids=["needs DVC", "circle", "no parameter", "no dependency", "no output", "no pipeline", "no params"])
