@@ -1,0 +1,177 @@
+"""A clone to be hurt: its commands, what its stages write, and how that compares with an undisturbed run."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages import pipeline, reading
+
+TOP = Path(__file__).parents[2]
+TIMED = re.compile(r"seconds|latency|speedup|recommended|memory|median|q25|q75|png$|latency\.csv")
+LIMIT = 600  # seconds that nothing here takes
+HALF = object()  # stands for a file that cannot be read
+
+
+class Stopped(Exception):
+    """The harness was interrupted, so that how this case ended says nothing."""
+
+
+class Checkout:
+    """A working directory with its own git and cache. Commands have their own sessions: a Ctrl-C for the harness is none for them."""
+
+    def __init__(self, root: Path):
+        self.root, self.stages = root.resolve(), pipeline.stages(reading.section(root / "params.yaml"), root / "dvc.yaml")
+        self._stopped, self._running = False, set[subprocess.Popen[str]]()
+        self._lock = threading.RLock()  # which a signal's handler may find in the hands of its own thread
+
+    @classmethod
+    def cloned(cls, root: Path) -> "Checkout":
+        """Of the last commit of this project."""
+        subprocess.run(["git", "clone", "--quiet", str(TOP), str(root)], check=True)
+        found = cls(root)
+        for key, value in (("user.name", "faults"), ("user.email", "faults@example.com")):
+            found.call("git", "config", key, value)
+        return found
+
+    def copy(self, root: Path) -> "Checkout":
+        shutil.copytree(self.root, root, symlinks=True)
+        return Checkout(root)
+
+    def start(self, command: tuple[str, ...], output: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process = subprocess.Popen(command, cwd=self.root, env=self._environment(), stdout=output, stderr=subprocess.STDOUT, text=True,
+                                       start_new_session=True)
+            self._running.add(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str], seconds: float = LIMIT) -> tuple[int, str]:
+        """Its status, and what it said. Raises subprocess.TimeoutExpired, Stopped."""
+        said, _ = process.communicate(timeout=seconds)
+        with self._lock:
+            self._running.discard(process)
+            if self._stopped:
+                raise Stopped
+        return process.returncode, said or ""
+
+    def call(self, *command: str) -> str:
+        status, said = self.end(self.start(command))
+        if status:
+            raise RuntimeError(f"{' '.join(command)} ended with {status}: {said[-500:]}")
+        return said
+
+    def stop(self) -> None:
+        """From another thread: whatever runs ends now, and nothing starts any more."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                kill(process.pid, signal.SIGKILL, group=True)
+        self.kill()
+
+    def kill(self) -> bool:
+        """All that works here, also what DVC has sent into the background; whether there was any."""
+        found = False
+        while pids := self.at_work():
+            found = True
+            for pid in pids:
+                kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        return found
+
+    def at_work(self) -> list[int]:
+        """The processes that work in this folder, or below it."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "cwd").readlink().is_relative_to(self.root):
+                    found.append(int(process.name))
+            except OSError:
+                continue  # it has ended, or is another user's
+        return sorted(found)
+
+    def artifacts(self, stage: str) -> dict[str, Any]:
+        """By name, without what is timed."""
+        return {name: content(name, path.read_bytes()) for out in self.stages[stage].outs for name, path in self._files(out)
+                if not TIMED.search(name)}
+
+    def remove(self, stage: str) -> None:
+        """Its outputs, as DVC takes them before it runs."""
+        for out in self.stages[stage].outs:
+            path = self.root / out
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def odd_in_experiment(self, name: str, stage: str, reference: Mapping[str, Any]) -> list[str]:
+        """What of the experiment is not as in `reference`, and, of what DVC's cache holds, not as in the last commit."""
+        refs = self.call("git", "for-each-ref", "--format=%(refname)", "refs/exps")
+        ref = next((each for each in refs.split() if each.endswith(f"/{name}")), None)
+        if ref is None:
+            return ["the experiment was lost"]
+        reports = [path for path in self.stages[stage].reports if path in reference]
+        odd = [path for path in reports if content(path, self.call("git", "show", f"{ref}:{path}").encode()) != reference[path]]
+        cached = set(self.stages[stage].outs) - set(self.stages[stage].reports)
+        locked = [{out["path"]: out["md5"] for out in reading.parsed(self.call("git", "show", f"{commit}:dvc.lock"), "dvc.lock")
+                   ["stages"][stage].get("outs", ())} for commit in ("HEAD", ref)]
+        return odd + [path for path in sorted(cached) if locked[0][path] != locked[1][path]]
+
+    def left_behind(self) -> list[Path]:
+        found = [path for folder in ("data", "metrics", "models", "plots", "scratch") for path in (self.root / folder).glob(".*.tmp")]
+        return found + [path for path in (self.root / "scratch").glob("*") if path.name not in ("last", "run.yaml", "run.lock")]
+
+    def _files(self, out: str) -> Iterator[tuple[str, Path]]:
+        path = self.root / out
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists():
+            yield str(file.relative_to(self.root)), file
+
+    def _environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_", "SPARSIFY_", "PYTHONPATH"))}
+        return kept | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+                       "DVC_SITE_CACHE_DIR": str(self.root.with_name(f"{self.root.name}-site"))}  # of DVC's own, else outside
+
+
+def kill(pid: int, number: int, group: bool = False) -> bool:
+    """Whether it was there."""
+    try:
+        os.killpg(pid, number) if group else os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def content(name: str, written: bytes) -> Any:
+    """Without what is timed."""
+    try:
+        if name.endswith(".json"):
+            return _untimed(json.loads(written))
+        if name.endswith(".csv"):
+            return [_untimed(row) for row in csv.DictReader(io.StringIO(written.decode()))]
+    except ValueError:
+        return HALF
+    return written
+
+
+def _untimed(value: Any) -> Any:
+    return {key: _untimed(item) for key, item in value.items() if not TIMED.search(key)} if isinstance(value, dict) else value
+
+
+def differing(found: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in found.keys() | reference.keys() if found.get(name) != reference.get(name))
+
+
+def python(module: str) -> tuple[str, ...]:
+    return sys.executable, "-m", f"stages.{module}"
+
+
+def dvc(*arguments: str) -> tuple[str, ...]:
+    return str(Path(sys.executable).parent / "dvc"), *arguments
