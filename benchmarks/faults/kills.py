@@ -243,14 +243,18 @@ def _hit(checkout: Checkout, command: tuple[str, ...], fault: str, after: float)
 def _queue_killed(checkout: Checkout, after: float) -> bool:
     """The worker and its experiment; whether it was before the experiment had ended."""
     before = _experiments_ended(checkout)
-    checkout.call(*dvc("queue", "start"))
+    _start_worker(checkout)
     time.sleep(after)
     return checkout.kill() and _experiments_ended(checkout) == before
 
 
+def _start_worker(checkout: Checkout) -> None:
+    checkout.end(checkout.start(dvc("queue", "start"), subprocess.DEVNULL))  # a pipe would stay open as long as the worker lives
+
+
 def _queue_emptied(checkout: Checkout, ended: int) -> None:
     """A worker takes up what waits, until so many have ended. An idle one would stay for a while."""
-    checkout.call(*dvc("queue", "start"))
+    _start_worker(checkout)
     give_up = time.monotonic() + LIMIT
     while _experiments_ended(checkout) < ended and time.monotonic() < give_up:
         time.sleep(0.2)
