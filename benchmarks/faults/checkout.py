@@ -1,26 +1,21 @@
-"""A clone to be hurt: its commands, what its stages write, and how that compares with an undisturbed run."""
+"""A clone to be hurt: its commands, what is at work in it, and what its stages and experiments have written."""
 
-import csv
-import io
-import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import outputs
 from stages import pipeline, reading
 
 TOP = Path(__file__).parents[2]
-TIMED = re.compile(r"seconds|latency|speedup|recommended|memory|median|q25|q75|png$|latency\.csv")
 LIMIT = 600  # seconds that nothing here takes
-HALF = object()  # stands for a file that cannot be read
 
 
 class Stopped(Exception):
@@ -103,8 +98,7 @@ class Checkout:
 
     def artifacts(self, stage: str) -> dict[str, Any]:
         """By name, without what is timed."""
-        return {name: content(name, path.read_bytes()) for out in self.stages[stage].outs for name, path in self._files(out)
-                if not TIMED.search(name)}
+        return outputs.of(self.root, self.stages[stage].outs)
 
     def remove(self, stage: str) -> None:
         """Its outputs, as DVC takes them before it runs."""
@@ -119,7 +113,7 @@ class Checkout:
         if ref is None:
             return ["the experiment was lost"]
         reports = [path for path in self.stages[stage].reports if path in reference]
-        odd = [path for path in reports if content(path, self.call("git", "show", f"{ref}:{path}").encode()) != reference[path]]
+        odd = [path for path in reports if outputs.content(path, self.call("git", "show", f"{ref}:{path}").encode()) != reference[path]]
         cached = set(self.stages[stage].outs) - set(self.stages[stage].reports)
         locked = [{out["path"]: out["md5"] for out in reading.parsed(self.call("git", "show", f"{commit}:dvc.lock"), "dvc.lock")
                    ["stages"][stage].get("outs", ())} for commit in ("HEAD", ref)]
@@ -128,11 +122,6 @@ class Checkout:
     def left_behind(self) -> list[Path]:
         found = [path for folder in ("data", "metrics", "models", "plots", "scratch") for path in (self.root / folder).glob(".*.tmp")]
         return found + [path for path in (self.root / "scratch").glob("*") if path.name not in ("last", "run.yaml", "run.lock")]
-
-    def _files(self, out: str) -> Iterator[tuple[str, Path]]:
-        path = self.root / out
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists():
-            yield str(file.relative_to(self.root)), file
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_", "SPARSIFY_", "PYTHONPATH"))}
@@ -147,26 +136,6 @@ def kill(pid: int, number: int, group: bool = False) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def content(name: str, written: bytes) -> Any:
-    """Without what is timed."""
-    try:
-        if name.endswith(".json"):
-            return _untimed(json.loads(written))
-        if name.endswith(".csv"):
-            return [_untimed(row) for row in csv.DictReader(io.StringIO(written.decode()))]
-    except ValueError:
-        return HALF
-    return written
-
-
-def _untimed(value: Any) -> Any:
-    return {key: _untimed(item) for key, item in value.items() if not TIMED.search(key)} if isinstance(value, dict) else value
-
-
-def differing(found: Mapping[str, Any], reference: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in found.keys() | reference.keys() if found.get(name) != reference.get(name))
 
 
 def python(module: str) -> tuple[str, ...]:

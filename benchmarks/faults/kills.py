@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from tqdm import tqdm
 
-from benchmarks.faults.checkout import HALF, LIMIT, Checkout, Stopped, differing, dvc, kill, python
+from benchmarks.faults.checkout import LIMIT, Checkout, Stopped, dvc, kill, python
+from benchmarks.outputs import HALF, differing
 from stages import mend
 
 OVERRIDES = ("recipe=smoke", "baseline.epochs=2", "bayesian.train.epochs=2", "sweep.shares=[0,90]", "sweep.seeds=[1]",
