@@ -27,7 +27,7 @@ class Checkout:
 
     def __init__(self, root: Path):
         self.root, self.stages = root.resolve(), pipeline.stages(reading.section(root / "params.yaml"), root / "dvc.yaml")
-        self._stopped, self._running = False, set[subprocess.Popen[str]]()
+        self._stopped, self._running = threading.Event(), set[subprocess.Popen[str]]()
         self._lock = threading.RLock()  # which a signal's handler may find in the hands of its own thread
 
     @classmethod
@@ -45,7 +45,7 @@ class Checkout:
 
     def start(self, command: tuple[str, ...], output: Any = subprocess.PIPE) -> subprocess.Popen[str]:
         with self._lock:
-            if self._stopped:
+            if self._stopped.is_set():
                 raise Stopped
             process = subprocess.Popen(command, cwd=self.root, env=self._environment(), stdout=output, stderr=subprocess.STDOUT, text=True,
                                        start_new_session=True)
@@ -57,7 +57,7 @@ class Checkout:
         said, _ = process.communicate(timeout=seconds)
         with self._lock:
             self._running.discard(process)
-            if self._stopped:
+            if self._stopped.is_set():
                 raise Stopped
         return process.returncode, said or ""
 
@@ -67,10 +67,15 @@ class Checkout:
             raise RuntimeError(f"{' '.join(command)} ended with {status}: {said[-500:]}")
         return said
 
+    def pause(self, seconds: float) -> None:
+        """Raises Stopped."""
+        if self._stopped.wait(seconds):
+            raise Stopped
+
     def stop(self) -> None:
         """From another thread: whatever runs ends now, and nothing starts any more."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             for process in self._running:
                 kill(process.pid, signal.SIGKILL, group=True)
         self.kill()

@@ -5,7 +5,6 @@ outputs deleted as DVC deletes them; by `dvc repro`; by `dvc exp run --temp`; by
 cannot agree is left out: seconds, latencies, and what is chosen by them."""
 
 import json
-import resource
 import signal
 import subprocess
 import time
@@ -16,30 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from random import Random
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from benchmarks.faults.checkout import LIMIT, Checkout, Stopped, dvc, kill, python
-from benchmarks.outputs import HALF, differing
-from stages import mend
+from benchmarks.faults.checkout import Checkout, Stopped, dvc, python
+from benchmarks.faults.trial import OVERRIDES, Case, changes, command, tried
+from benchmarks.outputs import differing
 
-OVERRIDES = ("recipe=smoke", "baseline.epochs=2", "bayesian.train.epochs=2", "sweep.shares=[0,90]", "sweep.seeds=[1]",
-             "sweep.unit_steps=10", "sweep.weight_steps=10", "benchmark.repeats=1", "benchmark.batch_sizes=[1]", "benchmark.threads=[1]",
-             "benchmark.engines=[eager]")
 STAGES = ("download", "train_baseline", "train_bayesian", "prune", "controls", "export", "benchmark", "uncertainty", "sweep", "plot")
 FAULTS = ("SIGINT", "SIGTERM", "SIGKILL", "full disk")
 PLACES = ("stage", "workspace", "temp", "queue")
 AS_OFTEN = {"stage": 3, "workspace": 3, "temp": 3, "queue": 1}  # which takes the longest
-FULL = 2000  # bytes of a file that the full disk takes
-
-
-class Case(NamedTuple):
-    number: int
-    place: str
-    fault: str
-    stage: str
-    moment: float  # of the fault, from 0 to 1 of the time that the command takes
 
 
 @dataclass
@@ -120,11 +107,11 @@ def _prepare(checkouts: list[Checkout], pool: ThreadPoolExecutor, jobs: int, pla
     """All stages have run in the first checkout, which is committed and copied; each stage runs once more in one of them.
 
     Raises RuntimeError where these two runs differ."""
-    first, changes = checkouts[0], _changes(*OVERRIDES)
+    first, recipe = checkouts[0], changes(*OVERRIDES)
     if set(places) == {"stage"}:
-        first.call(*python("run"), *stages, *changes)
+        first.call(*python("run"), *stages, *recipe)
     else:
-        first.call(*dvc("exp", "run", *changes, *stages))
+        first.call(*dvc("exp", "run", *recipe, *stages))
         first.call("git", "add", "--all")
         first.call("git", "commit", "--quiet", "--message", "reference")
     first = checkouts[0] = Checkout(first.root)  # whose parameters are now those of the recipe
@@ -136,7 +123,7 @@ def _prepare(checkouts: list[Checkout], pool: ThreadPoolExecutor, jobs: int, pla
     overhead = {"stage": 0.0}
     for place in {"temp" if place == "queue" else place for place in places} - {"stage"}:
         start = time.monotonic()
-        first.call(*_command(Case(-1, place, "", stages[0], 0)))
+        first.call(*command(Case(-1, place, "", stages[0], 0)))
         overhead[place] = max(0.0, time.monotonic() - start - seconds[stages[0]])
     overhead["queue"] = overhead.get("temp", 0.0)  # a worker starts as slowly
     return Prepared(checkouts, reference, seconds, overhead)
@@ -159,111 +146,13 @@ def _in_one_of(free: "SimpleQueue[Checkout]", case: Case, prepared: Prepared) ->
     checkout, start = free.get(), time.monotonic()
     try:
         after = case.moment * (prepared.seconds[case.stage] + prepared.overhead[case.place])
-        hit, broken = _try(checkout, case, after, prepared.reference[case.stage])
+        hit, broken = tried(checkout, case, after, prepared.reference[case.stage])
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         checkout.kill()
         hit, broken = True, [str(error)]
     finally:
         free.put(checkout)
     return {**case._asdict(), "in time": hit, "broken": broken, "seconds": round(time.monotonic() - start, 1)}
-
-
-def _try(checkout: Checkout, case: Case, after: float, reference: Mapping[str, Any]) -> tuple[bool, list[str]]:
-    """-> whether it was hit before its end, and what did not hold"""
-    if case.place == "stage":
-        checkout.remove(case.stage)
-    ended, said, broken = 0, None, []
-    if case.place == "queue":
-        ended = _experiments_ended(checkout) + 1
-        checkout.call(*_command(case))
-        said = "" if _queue_killed(checkout, after) else None
-    else:
-        said = _hit(checkout, _command(case), case.fault, after)
-    if said is not None and "Traceback" in said and case.place == "stage":
-        broken.append(f"a traceback after {case.fault}")
-    if half := [path for path, value in checkout.artifacts(case.stage).items() if value is HALF]:
-        broken.append(f"half-written after {case.fault}: {', '.join(half)}")
-    checkout.call(*python("mend"))
-    if case.place in ("temp", "queue") and checkout.artifacts(case.stage) != reference:
-        broken.append("the workspace changed under an experiment of its own")
-    status, again = 0, ""
-    if case.place == "queue":
-        _queue_emptied(checkout, ended)
-    else:
-        status, again = checkout.end(checkout.start(_command(case)))
-    if status:
-        broken.append(f"the same command again: {(again.strip().splitlines() or ['status'])[-1][:200]}")
-    elif case.place in ("temp", "queue"):
-        odd = checkout.odd_in_experiment(_name(case), case.stage, reference)
-        broken += [f"other bits in {', '.join(odd)}"] if odd else []
-    elif odd := differing(checkout.artifacts(case.stage), reference):
-        broken.append(f"other bits in {', '.join(odd)}")
-    if left := checkout.left_behind():
-        broken.append(f"left behind: {', '.join(sorted({path.name for path in left}))}")
-        for path in left:
-            path.unlink(missing_ok=True)
-    return said is not None, broken
-
-
-def _name(case: Case) -> str:
-    return f"k{case.number}" if case.number >= 0 else "undisturbed"
-
-
-def _changes(*overrides: str) -> list[str]:
-    return [part for each in overrides for part in ("-S", each)]
-
-
-def _command(case: Case) -> tuple[str, ...]:
-    if case.place == "stage":
-        return python(case.stage)
-    if case.place == "workspace":
-        return dvc("repro", "-f", "-s", case.stage)
-    # a key that decides nothing that is compared: else DVC keeps no experiment where all is as before
-    return dvc("exp", "run", f"--{case.place}", "-f", "-s", "-n", _name(case),
-               *_changes(*OVERRIDES, f"benchmark.max_accuracy_drop={1 + case.number / 1000}"), case.stage)
-
-
-def _hit(checkout: Checkout, command: tuple[str, ...], fault: str, after: float) -> str | None:
-    """What it said, or None if it had ended before."""
-    with (checkout.root.with_suffix(".log")).open("w+") as output:
-        process = checkout.start(command, output)
-        if fault == "full disk":  # for Python, which ignores the signal, a write that fails
-            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (FULL, FULL))
-        try:
-            status, _ = checkout.end(process, LIMIT if fault == "full disk" else after)
-        except subprocess.TimeoutExpired:
-            status = 1
-            kill(process.pid, signal.SIGKILL if fault == "full disk" else signal.Signals[fault], group=True)
-            checkout.end(process)
-        while kill(process.pid, 0, group=True):  # a child may outlive its parent, while it writes its state
-            time.sleep(0.05)
-        output.seek(0)
-        return output.read() if status else None
-
-
-def _queue_killed(checkout: Checkout, after: float) -> bool:
-    """The worker and its experiment; whether it was before the experiment had ended."""
-    before = _experiments_ended(checkout)
-    _start_worker(checkout)
-    time.sleep(after)
-    return checkout.kill() and _experiments_ended(checkout) == before
-
-
-def _start_worker(checkout: Checkout) -> None:
-    checkout.end(checkout.start(dvc("queue", "start"), subprocess.DEVNULL))  # a pipe would stay open as long as the worker lives
-
-
-def _queue_emptied(checkout: Checkout, ended: int) -> None:
-    """A worker takes up what waits, until so many have ended. An idle one would stay for a while."""
-    _start_worker(checkout)
-    give_up = time.monotonic() + LIMIT
-    while _experiments_ended(checkout) < ended and time.monotonic() < give_up:
-        time.sleep(0.2)
-    checkout.kill()
-
-
-def _experiments_ended(checkout: Checkout) -> int:
-    return len(list((checkout.root / mend.EXPERIMENTS / "celery" / "result").glob("celery-task-meta-*")))
 
 
 def _read(kept: Path, cases: Sequence[Case]) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def changes(seed):
 
 
 def test_two_experiments_at_once_end_as_each_would_alone(clone, reference, start):
-    same, other = (start("dvc", "exp", "run", "--temp", "-f", "-n", name, *changes(seed), STAGE)
+    same, other = (start("dvc", "--wait-for-lock", "exp", "run", "--temp", "-f", "-n", name, *changes(seed), STAGE)
                    for name, seed in (("same", 1), ("other", 2)))
     said = [process.communicate(timeout=LIMIT)[0] for process in (same, other)]
     assert [same.returncode, other.returncode] == [0, 0], said
