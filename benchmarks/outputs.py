@@ -66,7 +66,7 @@ def _apart(name: str, one: Any, other: Any) -> str:
         return "other bytes"
     first, second = dict(_figures(one)), dict(_figures(other))
     odd = [f"{key} {first.get(key, 'none')}, {second.get(key, 'none')}" for key in {**first, **second} if first.get(key) != second.get(key)]
-    return "; ".join(odd[:6]) + f"; {len(odd) - 6} more" * (len(odd) > 6)
+    return "; ".join(odd[:2]) + f"; {len(odd) - 2} more" * (len(odd) > 2)
 
 
 def _figures(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

@@ -46,11 +46,11 @@ def start(clone):
     """start(*command) -> the process, at work in the clone; it ends with the test"""
     started = []
 
-    def run(*command):
+    def run(*command, output=subprocess.PIPE):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "DVC_", "SPARSIFY_", "PYTHONPATH"))}
         path = os.pathsep.join([os.path.dirname(sys.executable), environment["PATH"]])
         started.append(subprocess.Popen(command, cwd=clone.root, env=environment | {"PATH": path, "OMP_NUM_THREADS": "1"}, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+                                        stdout=output, stderr=subprocess.STDOUT))
         return started[-1]
     yield run
     for process in started:
@@ -93,11 +93,10 @@ def test_two_experiments_at_once_end_as_each_would_alone(clone, reference, start
     assert outputs.of(clone.root, OUTS) == reference[0]
 
 
-def test_two_workers_empty_the_queue_and_each_experiment_ends_as_it_would_alone(clone, reference):
+def test_two_workers_empty_the_queue_and_each_experiment_ends_as_it_would_alone(clone, reference, start):
     for name, seed in (("queued", 1), ("queued-other", 3)):
         clone.run("dvc", "exp", "run", "--queue", "-f", "-n", name, *changes(seed), STAGE)
-    subprocess.run([shutil.which("dvc", path=os.path.dirname(sys.executable)), "queue", "start", "-j", "2"], cwd=clone.root, check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # the workers keep a pipe open
+    start("dvc", "queue", "start", "-j", "2", output=subprocess.DEVNULL).wait(LIMIT)  # the workers would keep a pipe open
     try:
         give_up = time.monotonic() + LIMIT
         while not {"queued", "queued-other"} <= set(experiments(clone)) and time.monotonic() < give_up:
