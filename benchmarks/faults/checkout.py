@@ -130,7 +130,7 @@ class Checkout:
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_", "SPARSIFY_", "PYTHONPATH"))}
-        return kept | {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+        return kept | {"OMP_NUM_THREADS": "1", "PATH": _path(),
                        "DVC_SITE_CACHE_DIR": str(self.root.with_name(f"{self.root.name}-site"))}  # of DVC's own, else outside
 
 
@@ -148,4 +148,9 @@ def python(module: str) -> tuple[str, ...]:
 
 
 def dvc(*arguments: str) -> tuple[str, ...]:
-    return str(Path(sys.executable).parent / "dvc"), *arguments
+    return shutil.which("dvc", path=_path()) or "dvc", *arguments
+
+
+def _path() -> str:
+    """Programs beside this Python come first."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
