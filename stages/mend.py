@@ -7,6 +7,7 @@ temporary files and folders      of dead processes, those of `dvc exp run --temp
 queue tasks without a worker     are queued again; `dvc queue start` takes them up, and a training goes on from its state"""
 
 import argparse
+import base64
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from stages.program import program
 
 DVC = Path(".dvc/tmp")
 EXPERIMENTS = DVC / "exps"
+STASH = "refs/exps/celery/stash"
 RUN = "dvc.repo.experiments.queue.tasks.run_exp"  # the kind of message that is a queued experiment
 
 
@@ -85,13 +87,26 @@ def _queue() -> list[str]:
     broker, said = EXPERIMENTS / "celery" / "broker", []
     for path in sorted(broker.glob("processed/*.celery.msg")):
         try:
-            head = json.loads(path.read_text())["headers"]
-        except (KeyError, TypeError, ValueError):
+            content = json.loads(path.read_text())
+            head = content["headers"]
+            ended = head["task"] != RUN or (broker.parent / "result" / f"celery-task-meta-{head['id']}").exists()
+            revision = None if ended else json.loads(base64.b64decode(content["body"]))[0][0]["stash_rev"]
+        except (IndexError, KeyError, TypeError, ValueError):
             continue
-        if head.get("task") == RUN and not (broker.parent / "result" / f"celery-task-meta-{head['id']}").exists():
+        if revision and _stashed(revision):
             path.rename(broker / "in" / path.name)
             said.append("an experiment whose worker had died is queued again: dvc queue start")
     return said
+
+
+def _stashed(revision: str) -> bool:
+    """Back among the commits that wait for a worker, from which one takes it: else the experiment has no name, and no commit below it."""
+    known = subprocess.run(["git", "reflog", "show", "--format=%H", STASH], capture_output=True, text=True).stdout.split()
+    if revision in known:
+        return True
+    message = subprocess.run(["git", "log", "-1", "--format=%s", revision], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(["git", "update-ref", "--create-reflog", "-m", f"commit: {message}", STASH, revision],
+                          capture_output=True).returncode == 0
 
 
 def _folders() -> list[str]:

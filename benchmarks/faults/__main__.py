@@ -2,7 +2,8 @@
 
     python -m benchmarks.faults --kills 200 --cases 5000
 
-Works in temporary clones of the last commit; nothing of this checkout is touched. Ends with status 1 where a promise did not hold."""
+Works in temporary clones of the last commit; nothing of this checkout is touched. Ends with status 1 where a promise did not hold.
+With --kept FILE the same command goes on where the last one was broken off."""
 
 import argparse
 import sys
@@ -17,15 +18,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", metavar="N", type=int, default=10)
     parser.add_argument("--cases", metavar="N", type=int, default=0, help="of bad input")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments, and of the cases")
+    parser.add_argument("--jobs", metavar="N", type=int, default=1, help="at once, each with a core")
+    parser.add_argument("--kept", metavar="FILE", type=Path, help="a line of JSON for each kill that has ended; these are not run again")
     parser.add_argument("--scratch", type=Path, help="folder to work in; else a temporary one")
     chosen = parser.parse_args()
     tables = []
     with tempfile.TemporaryDirectory(dir=chosen.scratch) as folder:
         if chosen.kills:
-            tables.append(kills.run(chosen.kills, chosen.seed, Path(folder)))
+            tables.append(kills.run(chosen.kills, chosen.seed, Path(folder), jobs=chosen.jobs, kept=chosen.kept))
         if chosen.cases:
-            tables.append(inputs.run(chosen.cases))
+            problems: list[str] = []
+            tables.append(inputs.run(chosen.cases, chosen.seed, problems, chosen.jobs))
+            print(*problems, sep="\n", file=sys.stderr)
     print(*map(table, tables), sep="\n\n")
     sys.exit(any(row["broken"] for rows in tables for row in rows))
 

@@ -7,12 +7,14 @@ import contextlib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -110,13 +112,12 @@ def _interrupted() -> None:
     fit(model, dataset.train, cross_entropy(model, settings), settings, evaluate, "trained", total_steps=9, state=STATE)
 
 
-def cases(n: int, seed: int = 0) -> Iterator[tuple[Case, Random]]:
-    """So many, of all kinds in turn, each with what draws it."""
+def case(number: int, seed: int = 0) -> tuple[Case, Random]:
+    """All kinds come in turn; with it, what draws it."""
     kinds = [kind for kind in KINDS if kind not in RARE]
-    for number in range(n):
-        kind = kinds[number % len(kinds)]
-        rare = next((each for each, one_in in RARE.items() if kind in each and number // len(kinds) % one_in == one_in - 1), kind)
-        yield Case(rare, *KINDS[rare]), Random(f"{seed} {number}")
+    kind = kinds[number % len(kinds)]
+    rare = next((each for each, one_in in RARE.items() if kind in each and number // len(kinds) % one_in == one_in - 1), kind)
+    return Case(rare, *KINDS[rare]), Random(f"{seed} {number}")
 
 
 def _in_a_copy(call: Callable[[], Any], make: Callable[[], str] = str) -> tuple[str, Ending, bool]:
@@ -136,32 +137,51 @@ def _in_a_copy(call: Callable[[], Any], make: Callable[[], str] = str) -> tuple[
         shutil.rmtree(folder)
 
 
-def run(n: int, seed: int = 0, problems: list[str] | None = None) -> list[dict[str, Any]]:
-    """A row for each kind: how many cases ended how, and the largest memory over that of a good run.
+class Tried(NamedTuple):
+    kind: str
+    outcome: str
+    ratio: float  # its memory over that of a good run
+    problem: str  # of one that did not end in one line, nor was rightly accepted
 
-    problems: takes a text for each case that did not end in one line, or rightly accepted"""
-    _make_ready_to_fork()
+
+def run(n: int, seed: int = 0, problems: list[str] | None = None, jobs: int = 1) -> list[dict[str, Any]]:
+    """A row for each kind: how many cases ended how, and the largest memory over that of a good run. An interruption ends it.
+
+    problems: takes a text for each case that did not end in one line, or rightly accepted. jobs: cases at once"""
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     largest: dict[str, float] = dict.fromkeys(KINDS, 0.0)
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            good(Path(place, "good"))
-            peaks: dict[str, int] = {}
-            for number, (case, draw) in enumerate(tqdm(cases(n, seed), total=n, desc="bad input", unit=" cases", disable=None)):
-                if case.kind not in peaks:
-                    peaks[case.kind] = _in_a_copy(case.call)[1].peak_bytes
-                did, ending, wrote = _in_a_copy(case.call, partial(case.make, draw))
-                ratio = ending.peak_bytes / peaks[case.kind]
-                outcome = "memory" if ratio > 2 else "something written" if wrote and ending.outcome == "one line" else ending.outcome
-                counts[case.kind][outcome] += 1
-                largest[case.kind] = max(largest[case.kind], ratio)
-                if problems is not None and outcome not in ("one line", "accepted"):
-                    problems.append(f"{number} {case.kind}, {outcome}, {ratio:.2f} times the memory: {did}\n{ending.said}")
-        finally:
-            os.chdir(before)
+    with (tempfile.TemporaryDirectory() as place, contextlib.suppress(KeyboardInterrupt),
+          get_context("spawn").Pool(jobs, _ready, (Path(place),)) as pool):
+        for tried in tqdm(pool.imap_unordered(partial(_try, seed), range(n)), total=n, desc="bad input", unit=" cases", disable=None):
+            counts[tried.kind][tried.outcome] += 1
+            largest[tried.kind] = max(largest[tried.kind], tried.ratio)
+            if problems is not None and tried.problem:
+                problems.append(tried.problem)
+        pool.close()
+        pool.join()
     return [_row(kind, counts[kind], largest[kind]) for kind in KINDS]
+
+
+def _ready(place: Path) -> None:
+    """A worker's own good working directory, which it goes into."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    warnings.simplefilter("ignore")
+    _make_ready_to_fork()
+    good(place / str(os.getpid()) / "good")
+
+
+_peaks: dict[str, int] = {}  # by kind, in a good run: memory in bytes
+
+
+def _try(seed: int, number: int) -> Tried:
+    chosen, draw = case(number, seed)
+    if chosen.kind not in _peaks:
+        _peaks[chosen.kind] = _in_a_copy(chosen.call)[1].peak_bytes
+    did, ending, wrote = _in_a_copy(chosen.call, partial(chosen.make, draw))
+    ratio = ending.peak_bytes / _peaks[chosen.kind]
+    outcome = "memory" if ratio > 2 else "something written" if wrote and ending.outcome == "one line" else ending.outcome
+    told = f"{number} {chosen.kind}, {outcome}, {ratio:.2f} times the memory: {did}\n{ending.said}"
+    return Tried(chosen.kind, outcome, ratio, "" if outcome in ("one line", "accepted") else told)
 
 
 def unharmed() -> dict[str, str]:

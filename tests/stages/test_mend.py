@@ -1,5 +1,6 @@
 """What a kill or a failure would lose comes back: outputs, dvc.lock, queued experiments, and nothing stays behind."""
 
+import base64
 import json
 import os
 import signal
@@ -99,18 +100,29 @@ def test_a_damaged_lock_file_comes_back_from_git_where_no_stage_has_run(workspac
     assert kept.LOCK.read_text() == LOCK
 
 
-def test_an_experiment_whose_worker_died_is_queued_again_and_its_folder_removed(workspace):
+def test_an_experiment_whose_worker_died_is_queued_again_by_its_name_and_its_folder_removed(workspace):
+    def git(*command):
+        return subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *command], check=True, capture_output=True,
+                              text=True).stdout.strip()
+    git("init", "-q")
+    git("commit", "-qm", "dvc-exp:head:base:mine", "--allow-empty")
+    revision = git("rev-parse", "HEAD")
+    body = base64.b64encode(json.dumps([[{"stash_rev": revision}], {}, {}]).encode()).decode()
     celery = mend.EXPERIMENTS / "celery"
     for folder in ("broker/in", "broker/processed", "result"):
         (celery / folder).mkdir(parents=True)
     for name, task in (("lost", mend.RUN), ("done", mend.RUN), ("other", "celery.ping")):
-        (celery / "broker" / "processed" / f"{name}.celery.msg").write_text(json.dumps({"headers": {"task": task, "id": name}}))
+        message = {"headers": {"task": task, "id": name}, "body": body}
+        (celery / "broker" / "processed" / f"{name}.celery.msg").write_text(json.dumps(message))
     (celery / "result" / "celery-task-meta-done").write_text("{}")
     (mend.EXPERIMENTS / "tmpabc").mkdir()
     (mend.EXPERIMENTS / "rwlock").write_text("")
     assert len(mend.mend()) == 3
     assert [path.name for path in (celery / "broker" / "in").iterdir()] == ["lost.celery.msg"]
+    assert git("reflog", "show", "--format=%H %gs", mend.STASH) == f"{revision} commit: dvc-exp:head:base:mine"  # as DVC has it
     assert not (mend.EXPERIMENTS / "tmpabc").exists() and not (mend.EXPERIMENTS / "rwlock").exists() and mend.mend() == []
+    (celery / "broker" / "in" / "lost.celery.msg").rename(celery / "broker" / "processed" / "lost.celery.msg")
+    assert len(mend.mend()) == 1 and len(git("reflog", "show", mend.STASH).splitlines()) == 1  # it waits there once
 
 
 def test_outputs_are_looked_up_without_waiting_for_a_pipe(workspace):
