@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from sparsify.data import Split
-from sparsify.training import cross_entropy, fit
+from sparsify.losses import cross_entropy
+from sparsify.training import fit
 
 
 def train(settings, label):
