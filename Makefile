@@ -30,7 +30,7 @@ animations: docs/carved.webp docs/carved-lenet5.webp ## those of the documents, 
 docs/carved.webp: RUN = -S prior.kind=gate -S prune.inputs=true
 docs/carved-lenet5.webp: RUN = -S recipe=mnist-lenet5
 docs/carved%webp: setup
-	mkdir -p scratch && copy=$$(mktemp -d scratch/carved.XXXXXX) && trap 'rm -rf "$$copy"' EXIT && git clone --quiet . "$$copy" && \
+	mkdir -p scratch && copy=$$(mktemp -d "$(CURDIR)/scratch/carved.XXXXXX") && trap 'rm -rf "$$copy"' EXIT && git clone --quiet . "$$copy" && \
 	    cd "$$copy" && python -m stages.run $(RUN) -S bayesian.snapshots=48 prune && \
 	    python -m stages.carve --into "$(CURDIR)/$@" --most 600
 

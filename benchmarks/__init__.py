@@ -7,6 +7,9 @@ inference.py   the forward pass of dense, compact, masked, sparse and quantised 
 pieces.py      what odd pieces of code bring to the wall time of a recipe
 removal.py     the time of a physical removal against the size of the network; on which networks it is right
 pipeline.py    where the wall time of `dvc repro` goes
+memory.py      how much memory a training step takes
+outputs.py     how far the outputs of two runs are apart
+faults/        what kills, full disks and bad input leave behind
 
 Contenders take turns in the same run, so that whatever else the machine does falls on all of them; only ratios travel."""
 

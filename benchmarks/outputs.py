@@ -61,7 +61,8 @@ def _apart(name: str, one: Any, other: Any) -> str:
         if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in second.items()}:
             return "other shapes"
         gap = max((float((first[key] - second[key]).abs().max()) for key in first if first[key].numel()), default=0.0)
-        return f"{gap / max(float(value.abs().max()) for value in first.values() if value.numel()):.1e}"
+        largest = max((float(value.abs().max()) for value in first.values() if value.numel()), default=0.0)
+        return f"{gap / (largest or 1.0):.1e}"
     if isinstance(one, bytes):
         return "other bytes"
     first, second = dict(_figures(one)), dict(_figures(other))

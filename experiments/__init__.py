@@ -9,7 +9,8 @@ sweeps.py      metrics of sweeps -> the sentences and pictures of docs/sweep.md
 vgg16.py       channels kept, latency and widths of VGG-16 -> docs/tables/vgg16.md
 structure_pictures.py   two small networks -> the pictures of docs/structure.md
 
-`collect` and `results` work in results/, a folder that git ignores; with --docs on what the project itself keeps in docs/. The others
-write into docs/. What a thing costs is in benchmarks/."""
+`collect` and `results` work in results/, a folder that git ignores; with --docs on what the project itself keeps in docs/. `orders` and
+`targets` keep what they measure in experiments/results/ and put it into docs/ with --docs; the others write into docs/. What a thing costs
+is in benchmarks/."""
 
 import stages  # noqa: F401  how threads wait, before torch is loaded

@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -29,6 +30,7 @@ from experiments.places import DOCS, TOP
 from experiments.tables import filled
 from sparsify import data, settings
 from sparsify.bayes.convert import Scores, bake
+from sparsify.bayes.priors import Target
 from sparsify.compaction import ORDERS, relevant, scores
 from sparsify.compress.remove import draft
 from sparsify.compress.threshold import largest_within
@@ -45,6 +47,7 @@ RESULTS = Path(__file__).parent / "results"
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
 NAMES = {"units": "units", "macs": "MACs"}
 AT_ZERO = ("log_alpha", "evidence")
+FREE = [f"prior.target.{field.name}=null" for field in fields(Target)]  # of a target that the recipe has
 Row = dict[str, Any]
 
 
@@ -164,7 +167,7 @@ def main() -> None:
     pairs = [(seed, prior) for seed in arguments.seeds for prior in arguments.priors]
     with tempfile.TemporaryDirectory() as scratch:
         for seed, prior in tqdm(pairs, "twins", disable=None):
-            overrides = [f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+            overrides = [*FREE, f"prior.target.macs={arguments.target}", *arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
             twin = twin_of(Path(scratch) / f"seed-{seed}", overrides)
             rows += [{"prior": prior, "seed": seed, **row} for row in measured(*twin)]
     rows.sort(key=lambda row: arguments.priors.index(row["prior"]))

@@ -12,7 +12,6 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import report
-from experiments.orders import RESULTS, made, spread, twin_of
+from experiments.orders import FREE, RESULTS, made, spread, twin_of
 from experiments.places import DOCS, TOP
 from experiments.tables import filled
 from sparsify.bayes.convert import bake
@@ -35,7 +34,6 @@ from stages import compose, networks, runtime
 from stages.program import program
 
 TARGETS = {"macs": (0.2, 0.1, 0.05), "nonzeros": (0.1, 0.05, 0.025)}  # of a prior on units, and of one on single weights
-TARGET_KEYS = [field.name for field in fields(Target)]
 SINGLE = ("log_uniform", "ard")
 Row = dict[str, Any]
 
@@ -58,10 +56,9 @@ def measured(folder: Path, overrides: Sequence[str], by: str, shares: Sequence[f
 def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int) -> list[Row]:
     """The recipe's own prior cut to one size and fine-tuned: led by prior.beta, and by the target."""
     by, value = size.split("=")
-    free = [f"prior.target.{each}=null" for each in TARGET_KEYS]
     rows = []
     for led in (False, True):
-        made(folder, [*overrides, *free, f"prune.target.{by}={value}", *[f"prior.target.{size}"] * led], ["train_bayesian", "prune"])
+        made(folder, [*overrides, *FREE, f"prune.target.{by}={value}", *[f"prior.target.{size}"] * led], ["train_bayesian", "prune"])
         found = json.loads((folder / runtime.METRICS / "prune.json").read_text())["prune"]
         bayesian = json.loads((folder / runtime.METRICS / "bayesian.json").read_text())["bayesian"]
         rows.append({"seed": seed, "led": led, "size": size, "left": found["hidden_left" if by == "units" else f"{by}_left"],
@@ -124,7 +121,7 @@ def main() -> None:
             return report.write(f"own-{recipe['recipe_name']}", about, rows, RESULTS)
         for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
             by = "nonzeros" if prior in SINGLE else "macs"
-            common = [*arguments.overrides, f"seed={seed}", f"prior.kind={prior}"]
+            common = [*arguments.overrides, *FREE, f"seed={seed}", f"prior.kind={prior}"]
             folder = Path(scratch) / f"seed-{seed}"
             if recipe["prior"]["kind"] == prior:
                 rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]

@@ -54,7 +54,11 @@ def _carved(order: str) -> dict[str, Any] | None:
     images = film.images(frames, threshold)
     images[-1].save(still, "webp", lossless=True)
     shares = [f"{name} {share[-1]:.0f} %" for name, share in left(frames, threshold).items()]
-    return {"animation": _data(film.animated(images, 1024 * film.MOST)), "still": _data(still.getvalue()), "size": images[0].size,
+    try:
+        moving = film.animated(images, 1024 * film.MOST)
+    except InputError:  # too many frames for a page: it shows the last
+        moving = still.getvalue()
+    return {"animation": _data(moving), "still": _data(still.getvalue()), "size": images[0].size,
             "words": f"The network over {frames['epoch'][-1]} epochs of the Bayesian training. At the end is left: {', '.join(shares)}."}
 
 

@@ -23,16 +23,18 @@ def main() -> None:
     parser.add_argument("--kept", metavar="FILE", type=Path, help="a line of JSON for each kill that has ended; these are not run again")
     parser.add_argument("--scratch", type=Path, help="folder to work in; else a temporary one")
     chosen = parser.parse_args()
-    tables = []
+    tables, asked = [], chosen.kills + chosen.cases
     with tempfile.TemporaryDirectory(dir=chosen.scratch) as folder:
         if chosen.kills:
             tables.append(kills.run(chosen.kills, chosen.seed, Path(folder), jobs=chosen.jobs, kept=chosen.kept))
-        if chosen.cases:
+            asked -= chosen.kills - sum(row["tried"] for row in tables[0])  # an interruption ends it with the rows so far
+        broken_off = asked < chosen.kills + chosen.cases
+        if chosen.cases and not broken_off:
             problems: list[str] = []
             tables.append(inputs.run(chosen.cases, chosen.seed, problems, chosen.jobs))
             print(*problems, sep="\n", file=sys.stderr)
-    print(*map(table, tables), sep="\n\n")
-    sys.exit(any(row["broken"] for rows in tables for row in rows))
+    print(*(table(rows) for rows in tables if rows), sep="\n\n")
+    sys.exit(130 if broken_off else any(row["broken"] for rows in tables for row in rows))
 
 
 if __name__ == "__main__":

@@ -94,8 +94,7 @@ def _stopped_with(checkouts: list[Checkout]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for checkout in checkouts:
-            checkout.stop()
+        _stop(checkouts)
 
 
 def _stop(checkouts: list[Checkout]) -> None:

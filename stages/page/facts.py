@@ -136,9 +136,10 @@ def sentence(facts: Facts) -> str:
         said.append(f"{pixels:.0f} % of the inputs are not read any more")
     if facts.speedup:
         said.append(_time(f"a batch of {facts.batch:,}" if facts.batch > 1 else "one example", facts.speedup))
-    said.append(f"and {_change(facts.points_lost, 'no accuracy was lost', '{:.1f} points of accuracy were lost', '{:.1f} were gained')}")
+    said.append("and " + _change(facts.points_lost, "no accuracy was lost", "{:.1f} points of accuracy were lost",
+                                 "{:.1f} points of accuracy were gained"))
     ways = {"magnitude": "magnitude pruning to the same size", "scratch": "the same small network from scratch"}
-    others = [f"{way} {_change(dense.accuracy - of[name].accuracy, 'loses none', 'loses {:.1f}', 'gains {:.1f}')}"
+    others = [f"{way} {_change(dense.accuracy - of[name].accuracy, 'loses none', 'loses {:.1f} points', 'gains {:.1f} points')}"
               for name, way in ways.items() if name in of]
     words = "; ".join([", ".join(said), ", ".join(others)] if others else [", ".join(said)])
     return f"{words[0].upper()}{words[1:]}."

@@ -11,3 +11,4 @@ def test_a_fault_of_each_kind_ends_in_the_same_artifacts(tmp_path):
     assert [row["tried"] for row in rows] == [1] * len(kills.FAULTS)
     assert {row["what"] for row in rows} == {f"{fault}, stage" for fault in kills.FAULTS}
     assert not any(row["broken"] for row in rows), rows
+    assert next(row["in time"] for row in rows if row["what"] == "full disk, stage") == 1  # which no moment decides

@@ -1,6 +1,9 @@
 """The tables of what targets give."""
 
-from experiments import targets
+from experiments import orders, targets
+from sparsify.settings import build
+from stages import compose
+from stages.params import Params
 
 
 def rows_of(prior, led, by, accuracy):
@@ -24,3 +27,8 @@ def test_the_gain_of_a_target_is_taken_seed_by_seed():
     line = targets.own_table({"a-recipe": rows}).splitlines()[2]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "`a-recipe`", "units 73", "99.00 ± 1.00", "99.10 ± 1.00", "0.10 ± 0.00"]
+
+
+def test_a_target_of_the_recipe_gives_way():
+    composed = compose.composed("recipe=mnist-lenet-300-100-pixels", *orders.FREE, "prior.target.macs=0.2", conf=orders.TOP / "conf")
+    assert build(Params, composed).prior.target.given() == {"macs": 0.2}

@@ -8,7 +8,7 @@ from stages.page import facts
 def test_the_headline_names_what_went_what_it_brought_and_what_the_controls_lose(found):
     assert facts.sentence(found) == (
         "89 % of the hidden units went (400 to 45), a batch of 1,000 runs 8.2 times as fast, and 1.1 points of accuracy were lost; "
-        "magnitude pruning to the same size loses 0.9, the same small network from scratch loses 2.2.")
+        "magnitude pruning to the same size loses 0.9 points, the same small network from scratch loses 2.2 points.")
 
 
 def test_every_method_has_its_own_figures(found):
@@ -38,7 +38,7 @@ def test_the_headline_metrics_are_few_and_right(found):
 def test_points_gained_are_not_lost(run):
     run("prune", "accuracy_finetuned", 96.0)
     run("benchmark", "compact", {"accuracy": 96.0, "bytes": 1, "latency_ms_batch_1": {"median": 1}})
-    assert ", and 0.4 were gained; magnitude" in facts.sentence(facts.read())
+    assert ", and 0.4 points of accuracy were gained; magnitude" in facts.sentence(facts.read())
 
 
 @pytest.mark.parametrize(("speedup", "said"), [
@@ -55,7 +55,7 @@ def test_equal_accuracies_are_neither_lost_nor_gained(run):
     run("controls", "magnitude", {**facts.read().metrics["controls"]["magnitude"], "accuracy": 95.6})
     run("controls", "scratch", {**facts.read().metrics["controls"]["scratch"], "accuracy": 96.1})
     assert facts.sentence(facts.read()).endswith(
-        "and no accuracy was lost; magnitude pruning to the same size loses none, the same small network from scratch gains 0.5.")
+        "and no accuracy was lost; magnitude pruning to the same size loses none, the same small network from scratch gains 0.5 points.")
 
 
 def test_a_network_that_lost_nothing_is_said_to_be_whole(run):
