@@ -136,6 +136,13 @@ class RowMixture(RowGaussian):
         self.register_buffer("component_log_var", torch.stack([scale / 100, scale]).clamp_min(self.floor).log())  # (2, G, 1)
         self.register_buffer("log_share", torch.full_like(self.component_log_var, math.log(0.5)))  # (2, G, 1)
 
+    def log_alpha(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        """log sum_j s_ij^2 / sum_j m_ij^2 of whole neurons.  (O, J), (O, J) -> (O, 1)
+
+        Its narrow component has small signals that are certain and count for little, and small noise for the inputs that have died."""
+        signal, noise = mean.double().square().sum(1, keepdim=True), log_var.double().exp().sum(1, keepdim=True)
+        return (noise.log() - signal.clamp_min(torch.finfo(torch.float64).tiny).log()).to(mean.dtype)
+
     def _observations(self, mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
         """Second moments and log variances summed over the weights that share an indicator; G groups share scales.
 

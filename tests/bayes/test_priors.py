@@ -171,3 +171,18 @@ def test_an_empty_component_keeps_its_variance_and_can_be_used_again(make_prior,
     for _ in range(60):
         prior.update(mean * other, log_var)
     torch.testing.assert_close(prior.log_share.exp(), torch.full_like(prior.log_share, 0.5), rtol=0, atol=0.05)
+
+
+def test_inputs_that_have_died_do_not_make_a_gaussian_neuron_irrelevant(make_prior):
+    """They have no signal, and the noise of the prior, which is large."""
+    mean, log_var = torch.ones(1, 10), torch.zeros(1, 10)
+    dead = torch.cat([mean, torch.zeros(1, 30)], 1), torch.cat([log_var, torch.full((1, 30), 3.0)], 1)
+    prior = make_prior("gaussian", "weight", mean, log_var)
+    assert prior.log_alpha(mean, log_var).item() == pytest.approx(0.0, abs=1e-6)
+    assert prior.log_alpha(*dead).item() == pytest.approx(math.log(4), rel=1e-5)  # a share of the weights, whatever their noise
+
+
+def test_what_is_small_and_certain_counts_for_little_in_a_mixture(make_prior):
+    mean, log_var = torch.tensor([[1.0, 1e-3]]), torch.tensor([[0.0, -18.0]])
+    prior = make_prior("mixture", "weight", mean, log_var)
+    assert prior.log_alpha(mean, log_var).item() == pytest.approx(0.0, abs=1e-5)
