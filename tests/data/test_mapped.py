@@ -80,6 +80,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import torch
+import torch._dynamo  # which an optimiser loads: it is not measured here
 from torch import nn
 torch.set_num_threads(1)
 from sparsify import data

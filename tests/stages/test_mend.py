@@ -18,6 +18,7 @@ from stages import kept, mend, params, runtime
 
 REPO = Path(__file__).parents[2]
 STAGE = "train_baseline"
+FIGURES = {"baseline": {"accuracy": 90.0, "validation_accuracy": 91.0}}  # which the last line of a stage says
 LOCK = yaml.safe_dump({"schema": "2.0", "stages": {"download": {"cmd": "x"}}})
 
 
@@ -43,7 +44,7 @@ def write(text: str) -> None:
     for path in kept.outs(STAGE):
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)
-        path.write_text(text)
+        path.write_text(json.dumps(FIGURES | {"text": text}) if path.suffix == ".json" else text)
 
 
 def delete() -> None:
@@ -52,7 +53,7 @@ def delete() -> None:
 
 
 def contents() -> set[str]:
-    return {path.read_text() for path in kept.outs(STAGE)}
+    return {json.loads(path.read_text())["text"] if path.suffix == ".json" else path.read_text() for path in kept.outs(STAGE)}
 
 
 @pytest.mark.parametrize("error", [InputError("no"), OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit(143)])
