@@ -9,6 +9,7 @@ Accuracy is that on validation, before recovery but for --own. Beside each prior
 cut to the same sizes, if the recipe has that prior."""
 
 import argparse
+import itertools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,20 @@ def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int) -> l
     return rows
 
 
+def led(priors: Sequence[str], seeds: Sequence[int], overrides: Sequence[str], own: str, scratch: Path) -> list[Row]:
+    """A row a prior, seed and size, before recovery; of the prior `own`, the recipe's, what its beta gives as well."""
+    rows = []
+    for seed, prior in tqdm(list(itertools.product(seeds, priors)), "priors", disable=None):
+        by, folder = "nonzeros" if prior in SINGLE else "macs", scratch / f"seed-{seed}"
+        common = [*overrides, *FREE, f"seed={seed}", f"prior.kind={prior}"]
+        if prior == own:
+            rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]
+        for share in TARGETS[by]:
+            found = measured(folder, [*common, f"prior.target.{by}={share}"], by, [share])
+            rows += [{"prior": prior, "seed": seed, "led": True, **row} for row in found]
+    return sorted(rows, key=lambda row: (priors.index(row["prior"]), row["led"]))
+
+
 def tables(rows: Sequence[Row]) -> str:
     """A line a prior and way to lead it: at each size what the twin expected, and the accuracy of the cut."""
     shown = []
@@ -110,27 +125,17 @@ def main() -> None:
     if arguments.docs:
         return into_docs()
     torch.set_num_threads(1)
-    rows: list[Row] = []
     about = report.provenance(overrides=arguments.overrides, seeds=arguments.seeds)
     recipe = compose.composed(*arguments.overrides, conf=TOP / "conf")
+    name = recipe["recipe_name"]
     with tempfile.TemporaryDirectory() as scratch:
-        for seed in tqdm(arguments.seeds, "seeds", disable=None) if arguments.own else ():
-            rows += recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)
         if arguments.own:
-            print(about, own_table({recipe["recipe_name"]: rows}), sep="\n")
-            return report.write(f"own-{recipe['recipe_name']}", about, rows, RESULTS)
-        for seed, prior in tqdm([(seed, prior) for seed in arguments.seeds for prior in arguments.priors], "priors", disable=None):
-            by = "nonzeros" if prior in SINGLE else "macs"
-            common = [*arguments.overrides, *FREE, f"seed={seed}", f"prior.kind={prior}"]
-            folder = Path(scratch) / f"seed-{seed}"
-            if recipe["prior"]["kind"] == prior:
-                rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]
-            for share in TARGETS[by]:
-                led = measured(folder, [*common, f"prior.target.{by}={share}"], by, [share])
-                rows += [{"prior": prior, "seed": seed, "led": True, **row} for row in led]
-    rows.sort(key=lambda row: (arguments.priors.index(row["prior"]), row["led"]))
-    print(about, tables(rows), sep="\n")
-    report.write(f"targets-{recipe['recipe_name']}", about, rows, RESULTS)
+            rows = [row for seed in tqdm(arguments.seeds, "seeds", disable=None)
+                    for row in recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)]
+        else:
+            rows = led(arguments.priors, arguments.seeds, arguments.overrides, recipe["prior"]["kind"], Path(scratch))
+    print(about, own_table({name: rows}) if arguments.own else tables(rows), sep="\n")
+    report.write(f"{'own' if arguments.own else 'targets'}-{name}", about, rows, RESULTS)
 
 
 if __name__ == "__main__":

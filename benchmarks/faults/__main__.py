@@ -23,12 +23,11 @@ def main() -> None:
     parser.add_argument("--kept", metavar="FILE", type=Path, help="a line of JSON for each kill that has ended; these are not run again")
     parser.add_argument("--scratch", type=Path, help="folder to work in; else a temporary one")
     chosen = parser.parse_args()
-    tables, asked = [], chosen.kills + chosen.cases
+    tables, broken_off = [], False
     with tempfile.TemporaryDirectory(dir=chosen.scratch) as folder:
         if chosen.kills:
             tables.append(kills.run(chosen.kills, chosen.seed, Path(folder), jobs=chosen.jobs, kept=chosen.kept))
-            asked -= chosen.kills - sum(row["tried"] for row in tables[0])  # an interruption ends it with the rows so far
-        broken_off = asked < chosen.kills + chosen.cases
+            broken_off = sum(row["tried"] for row in tables[0]) < chosen.kills  # an interruption ends it with the rows so far
         if chosen.cases and not broken_off:
             problems: list[str] = []
             tables.append(inputs.run(chosen.cases, chosen.seed, problems, chosen.jobs))
