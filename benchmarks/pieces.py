@@ -1,4 +1,4 @@
-"""What odd pieces of code bring to a recipe's wall time: its trainings with all of them, and without one after the other, in turn.
+"""What odd pieces of code bring to a recipe's wall time: its trainings with all of them, and without each, in turn.
 
     python -m benchmarks.pieces
     python -m benchmarks.pieces -S recipe=mnist-lenet-300-100 --rounds 5
@@ -16,11 +16,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from benchmarks import report
-from sparsify.bayes import fused
 from stages import compose, reading, runtime
 from stages.program import program
 
@@ -30,7 +28,6 @@ WHOLE = "nothing"
 PIECES: Mapping[str, Callable[[], None]] = {  # what takes each away, in a process of its own
     WHOLE: lambda: None,
     "freed memory that is kept (stages/runtime.py)": lambda: setattr(runtime, "keep_freed_memory", lambda: None),
-    "exp by powers of two (bayes/fused.py)": lambda: setattr(fused, "exp", torch.exp),
 }
 
 

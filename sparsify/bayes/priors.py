@@ -147,7 +147,7 @@ class RowMixture(RowGaussian):
         """Second moments and log variances summed over the weights that share an indicator; G groups share scales.
 
         (O, J), (O, J) -> twice (G, n): (O, J) an indicator a weight, (1, O) an indicator a neuron"""
-        second_moment = torch.addcmul(fused.exp(log_var), mean, mean)
+        second_moment = torch.addcmul(log_var.exp(), mean, mean)
         if self.indicator == "weight":
             return second_moment, log_var
         return second_moment.sum(1)[None], log_var.sum(1)[None]
