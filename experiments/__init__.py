@@ -3,7 +3,7 @@
 collect.py     DVC's experiments -> results.csv, a row a recipe, method and seed
 results.py     results.csv, published.yaml -> the picture and the tables of results
 orders.py      which unit goes next: orders of removal at equal size -> docs/tables/orders.md
-targets.py     whether a target holds -> docs/theory.md, docs/tables/targets.md
+targets.py     whether a target holds -> docs/targets.md, docs/tables/targets.md
 guide.py       the table of a frontier -> docs/guide.md
 sweeps.py      metrics of sweeps -> the sentences and pictures of docs/sweep.md
 vgg16.py       channels kept, latency and widths of VGG-16 -> docs/tables/vgg16.md

@@ -109,7 +109,7 @@ def own_table(kept: Mapping[str, Sequence[Row]]) -> str:
 def into_docs() -> None:
     kept = {path.stem: json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("targets-*.json"))}
     own = {path.stem.removeprefix("own-"): json.loads(path.read_text())["rows"] for path in sorted(RESULTS.glob("own-*.json"))}
-    filled(DOCS / "theory.md", {"targets-default": tables(kept.pop("targets-default")), "targets-own": own_table(own)})
+    filled(DOCS / "targets.md", {"targets-default": tables(kept.pop("targets-default")), "targets-own": own_table(own)})
     filled(DOCS / "tables" / "targets.md", {name: tables(rows) for name, rows in kept.items()})
 
 

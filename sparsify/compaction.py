@@ -22,7 +22,7 @@ ORDERS = ("log_alpha", "evidence", "signal_per_mac", "magnitude")
 
 
 def scores(twin: nn.Module, structure: Structure, order: str = "log_alpha") -> Scores:
-    """How irrelevant each unit or weight of a twin is; structure: of the plain network. docs/theory.md section 5.1
+    """How irrelevant each unit or weight of a twin is; structure: of the plain network. docs/targets.md section 3
 
     log_alpha       log of noise over signal
     evidence        what the log evidence gains without it, in nats (bayes/orders.py)

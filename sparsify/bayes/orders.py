@@ -1,4 +1,4 @@
-"""Scores of irrelevance beside log alpha, by which units or weights may leave: docs/theory.md section 5.1.
+"""Scores of irrelevance beside log alpha, by which units or weights may leave: docs/targets.md section 3.
 
 Like log alpha they are higher for what is more irrelevant. Magnitude, which needs no posterior, is in compaction.py."""
 

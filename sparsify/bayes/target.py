@@ -2,7 +2,7 @@
 
 The size is the one that a threshold on log alpha would leave, with a smooth count: a unit or a weight is left with probability
 sigmoid((threshold - log alpha) / SOFTNESS). Its logarithm has to fall along a line from the full size to the target, over FALL of the
-training, and log beta moves by the distance from that line: dual ascent in the logarithm, docs/theory.md section 3.8."""
+training, and log beta moves by the distance from that line: dual ascent in the logarithm, docs/targets.md section 1."""
 
 import math
 from collections.abc import Mapping
