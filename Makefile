@@ -17,8 +17,8 @@ repro: setup ## the pipeline, from nothing to report.html, whose path it says at
 mend: setup ## puts right what a kill left
 	python -m stages.mend
 
-test: setup ## the tests
-	python -m pytest
+test: setup ## the tests, two files at a time
+	python -m pytest -n 2 --dist loadfile
 
 lint: setup ## style and types
 	ruff check .
