@@ -54,7 +54,8 @@ SHORT = {  # by program: what tests/stages/test_commands_whole.py gives it, to b
     "python -m benchmarks.pipeline": ["--repeats 1"],
     "python -m benchmarks.removal": ["--scaling mlp --repeats 1 --threads 1", "--networks mlp --threads 1"],
     "python -m benchmarks.scaling": ["--widths 0.5 1 --batch-sizes 8 16 --batch-size 8 --rounds 1 --threads 1"],
-    "python -m benchmarks.schedule": ["--recipe smoke --batch-sizes 64 --lengths 1 --precisions float32 --target-accuracy 1 --target-hidden 400"],
+    "python -m benchmarks.schedule": ["--recipe smoke --batch-sizes 64 --lengths 1 --precisions float32 --target-accuracy 1 "
+                                      "--target-hidden 400"],
     "python -m benchmarks.training": ["--threads 1 --rounds 1 --steps 1 --batch-sizes 8 --only gate", "--threads 1 --profile gate"]}
 
 
