@@ -31,6 +31,14 @@ CHAINS = {  # a network, and the shape of one image
 }
 
 
+def given(*shape, n=2):
+    return torch.randn(n, *shape, dtype=torch.float64)
+
+
+def pictures():
+    return given(1, 28, 28, n=5)
+
+
 def images(name, n=3, dtype=torch.float64):
     return torch.randn(n, *CHAINS[name][1], dtype=dtype)
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from chains import CHAINS, close, half, hidden, images, layers, middle, with_zeros_read
+from chains import CHAINS, close, given, half, hidden, images, layers, middle, pictures, with_zeros_read
 from torch import nn
 
 from sparsify import models
@@ -14,20 +14,6 @@ from sparsify.compress.remove import remove
 from sparsify.settings import InputError
 
 every_chain = pytest.mark.parametrize("name", CHAINS)
-SHAPE = (1, 28, 28)
-
-
-@pytest.fixture
-def network(hostile):
-    return hostile(models.build("lenet-300-100", SHAPE, 10, 0.05))  # 784-15-5-10
-
-
-def given(*shape, n=2):
-    return torch.randn(n, *shape, dtype=torch.float64)
-
-
-def pictures():
-    return given(*SHAPE, n=5)
 
 
 @pytest.mark.parametrize("kept", [half, middle])

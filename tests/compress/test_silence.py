@@ -2,29 +2,14 @@
 
 import pytest
 import torch
-from chains import CHAINS, hidden, images, layers
+from chains import CHAINS, given, hidden, images, layers, pictures
 from torch import nn
 
-from sparsify import models
 from sparsify.compress import masks
 from sparsify.compress.masks import EmptyLayer, mask
 from sparsify.structure import analyse
 
 every_chain = pytest.mark.parametrize("name", CHAINS)
-SHAPE = (1, 28, 28)
-
-
-@pytest.fixture
-def network(hostile):
-    return hostile(models.build("lenet-300-100", SHAPE, 10, 0.05))  # 784-15-5-10
-
-
-def given(*shape, n=2):
-    return torch.randn(n, *shape, dtype=torch.float64)
-
-
-def pictures():
-    return given(*SHAPE, n=5)
 
 
 @pytest.mark.parametrize("cut", range(4))
