@@ -25,10 +25,12 @@ lint: setup ## style and types
 	mypy
 
 # Each from a training of its own, in a copy of what is committed: nothing here is touched but the animation.
-animations: docs/carved.webp docs/carved-lenet5.webp ## those of the documents, in a quarter of an hour
+animations: docs/carved.webp docs/carved-lenet5.webp docs/carved-vgg16.webp ## those of the documents, in half an hour
 
 docs/carved.webp: RUN = -S prior.kind=gate -S prune.inputs=true
 docs/carved-lenet5.webp: RUN = -S recipe=mnist-lenet5
+docs/carved-vgg16.webp: RUN = -S recipe=folder-resnet18 -S model.name=vgg16 -S model.width=0.25 -S data.size=32 \
+    -S bayesian.train.epochs=32 -S bayesian.kl_warmup_epochs=8
 docs/carved%webp: setup
 	mkdir -p scratch && copy=$$(mktemp -d "$(CURDIR)/scratch/carved.XXXXXX") && trap 'rm -rf "$$copy"' EXIT && git clone --quiet . "$$copy" && \
 	    cd "$$copy" && python -m stages.run $(RUN) -S bayesian.snapshots=48 prune && \
