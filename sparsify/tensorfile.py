@@ -80,7 +80,7 @@ def _open(path: Path, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]
         raise FileError(f"{path} is of format {came}; this version of the library reads format {' and '.join(map(str, READ))}")
     if tensors and header["format"] > 1:
         said = str(header.get("checksum"))
-        head, found_there, tail = text.rpartition(said)
+        head, found_there, tail = text.rpartition(said or _NONE)
         if not found_there or said != _checksum(head + _NONE + tail, found):
             raise FileError(f"{path} is damaged: its checksum is not that of its content; take it from a copy, or make it anew")
     return header, found

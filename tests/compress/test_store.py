@@ -220,7 +220,9 @@ def test_tensors_of_another_program_are_no_network(tmp_path):
     ("{", "a header that is not JSON"), ("[" * 100_000, "a header that is not JSON"), ("[]", r"of format \[\]"),
     (json.dumps({"format": 3}), "of format 3; this version of the library reads format 1 and 2"),
     (json.dumps({"format": 1, "tied": {}}), "no network of this kind: it lacks class, architecture"),
-    (json.dumps({"format": 2, "tied": {}}), "its checksum is not that"), (json.dumps({"format": 1, "tied": {"a": "b"}}), "tied is")])
+    (json.dumps({"format": 2, "tied": {}}), "its checksum is not that"),
+    (json.dumps({"format": 2, "tied": {}, "checksum": ""}), "its checksum is not that"),
+    (json.dumps({"format": 1, "tied": {"a": "b"}}), "tied is")])
 def test_a_header_made_by_hand_is_refused_in_one_line(text, words, tmp_path):
     safetensors.torch.save_file({"images": torch.zeros(3)}, tmp_path / "a.safetensors", {"sparsify": text})
     with pytest.raises(FileError, match=rf"a\.safetensors .*{words}") as raised:
