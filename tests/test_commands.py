@@ -1,10 +1,13 @@
 """Every command that a document shows is one: its program takes the arguments, its keys, recipes, stages and targets exist.
 
-WHOLE names what runs each program as a whole: a test, a slow one, or .ci/run. SHORT is what tests/stages/test_commands_whole.py runs."""
+WHOLE names what runs each program as a whole: a test, a slow one, or .ci/run.
+SHORT is what tests/stages/test_commands_whole.py runs, which somebody has to ask for."""
 
 import argparse
 import importlib
 import re
+import shlex
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +20,6 @@ from dvc.cli import DvcParserError
 from stages import runtime
 
 TOP = documented.TOP
-COMMANDS = documented.commands()
 STAGES = yaml.safe_load((TOP / "dvc.yaml").read_text())["stages"]
 RECIPES = {path.stem for path in (TOP / "conf" / "recipe").glob("*.yaml")} | {"NAME", "mine"}  # of yours
 ROOMS = ("stages", "sparsify", "benchmarks", "experiments")
@@ -59,6 +61,10 @@ SHORT = {  # by program: what tests/stages/test_commands_whole.py gives it, to b
     "python -m benchmarks.training": ["--threads 1 --rounds 1 --steps 1 --batch-sizes 8 --only gate", "--threads 1 --profile gate"]}
 
 
+COMMANDS = [*documented.commands(), *(documented.Command("SHORT", (*program.split(), *shlex.split(arguments)))
+                                      for program, each in SHORT.items() for arguments in each)]
+
+
 class Accepted(Exception):
     pass
 
@@ -89,6 +95,11 @@ def test_every_key_that_is_set_exists(command):
 def test_make_has_the_target(command):
     targets = re.findall(r"^([\w/.-]+):(?! \w+ =)", (TOP / "Makefile").read_text(), re.M)
     assert [word for word in command.words[1:] if "=" not in word and word not in targets] == []
+
+
+def test_make_animations_makes_those_of_the_documents():
+    said = subprocess.run(["make", "-n", "animations"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"(docs/carved[\w-]*\.webp)\"", said)) == {f"docs/{path.name}" for path in (TOP / "docs").glob("carved*.webp")}
 
 
 @pytest.mark.parametrize("command", by("dvc"))
