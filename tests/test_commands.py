@@ -37,7 +37,7 @@ WHOLE = {  # by program: the file that runs it, and the words there
     "python -m stages.cluster": ("tests/stages/test_cluster.py", "cluster."),
     "python -m stages.frontier": ("tests/stages/test_frontier.py", '"stages.frontier"'),
     "python -m sparsify.verify": ("tests/test_verify.py", '"sparsify.verify"'),
-    "make setup": (".ci/run", "\nmake lint\n"),
+    "make setup": (".ci/run", "\nmake lint\n"),  # which needs it
     "dvc push": ("tests/stages/test_concurrency.py", '"push"'), "dvc pull": ("tests/stages/test_concurrency.py", '"pull"'),
     "dvc --wait-for-lock": ("tests/stages/test_concurrency.py", '"--wait-for-lock"')}
 SHORT = {  # by program: what tests/stages/test_commands_whole.py gives it, to be done in seconds
