@@ -37,7 +37,7 @@ from stages import runtime
 
 INPUTS = {"lenet-300-100": (1, 28, 28), "lenet5": (1, 28, 28), "mlp": (1, 28, 28), "vgg16": (3, 32, 32)}
 SETTINGS = TrainSettings(epochs=1, batch_size=1, optimizer="adamw", lr=1e-3, weight_decay=0.0, label_smoothing=0.0,
-                         input_noise=0.0, input_dropout=0.0, augment=False, precision="float32")
+                         input_noise=0.0, input_dropout=0.0, shift=0, flip=False, precision="float32")
 N_DATA = 60000
 VARIANTS = ("plain KL", "float32 noise", "randn_like", "compiled", "plain KL, randn_like, compiled")
 PEERS = {"bayesian-torch, reparameterised": "Reparameterization", "bayesian-torch, Flipout": "Flipout"}
@@ -46,7 +46,8 @@ CAPTURED = ", captured"
 
 def contenders(name: str, width: float, batch_size: int, device: torch.device, only: Collection[str] | None = None,
                precision: str = "float32") -> dict[str, Step]:
-    batch = Batch(torch.randn(batch_size, *INPUTS[name], device=device), torch.randint(10, (batch_size,), device=device),
+    images = torch.randn(batch_size, *INPUTS[name], device=device)
+    batch = Batch(images, images, torch.randint(10, (batch_size,), device=device),
                   torch.arange(batch_size, device=device), epochs_done=1.0)
     bayesian = partial(_bayesian, name, width, batch, precision)
     makers = {"dense": partial(_dense, name, width, batch, precision), **{kind: partial(bayesian, kind) for kind in KINDS},

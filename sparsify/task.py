@@ -48,7 +48,7 @@ class Task:
             return partial(_asking, self.loss)
         if teacher is None or not share:
             return lambda network: cross_entropy(network, settings)
-        known = answers(teacher, self.train, settings.augment)
+        known = answers(teacher, self.train, settings)
         return lambda network: distillation(network, known, settings, share, temperature)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sparsify import capture, checkpoint, distributed
-from sparsify.data import Loaded, Split, crop_and_flip
+from sparsify.data import Loaded, Split, moved, moves
 from sparsify.precision import fast_dtype
 from sparsify.settings import Fraction, InputError, NonNegative, Positive, PositiveInt, Settings, Steps, between, one_of
 
@@ -36,8 +36,14 @@ class StepSettings(Settings):
     label_smoothing: Fraction = 0.0
     input_noise: NonNegative = 0.0  # deviation of Gaussian noise on the normalised inputs
     input_dropout: Fraction = 0.0
-    augment: bool = False  # random crops and flips
+    shift: Annotated[int, between(0, 100)] = 0  # pixels by which each image is moved about, at most, at random
+    flip: bool = False  # every other image, at random, is mirrored
     precision: Annotated[str, one_of(PRECISIONS)] = "float32"  # of products in training; bfloat16: where the hardware multiplies in it
+
+    @property
+    def moves(self) -> int:
+        """Of an image: one where they stay."""
+        return moves(self.shift, self.flip)
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,11 @@ class Batch(NamedTuple):
     """What a loss is taken of."""
 
     images: Tensor  # (B, C, H, W) or (B, F), moved about and noisy
+    clean: Tensor  # without the noise: what a teacher is asked about
     labels: Tensor  # (B,)
     indices: Tensor  # (B,) where they stand in the training set; (1,) of -1 where a loader gives the batches
     epochs_done: float | Tensor  # so far, with their fraction; a tensor () where steps are captured
+    moved: Tensor | None = None  # (B,) by which move, as data/augment.py counts them; None where images stay
 
 
 Terms = dict[str, Tensor]  # the named parts that add up to the loss, nats per example
@@ -76,8 +84,8 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
     In a process group (`torch.distributed`) each process takes its share of every batch; see distributed.py.
     Raises InputError where a term is not finite (on a GPU, and in a process group, at the end of that epoch), if nothing says for how
     long to train, if nothing can be trained, if BatchNorm is given one example, if rows of numbers are to be moved about like images."""
-    if settings.augment and len(train.shape) != 3:
-        raise InputError(f"augment moves images about, and these inputs have shape {train.shape}; set it to false")
+    if settings.moves > 1 and len(train.shape) != 3:
+        raise InputError(f"shift and flip move images about, and these inputs have shape {train.shape}; set them to 0 and false")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError(f"{label}: the {type(model).__name__} has no parameters that can be trained; requires_grad says which can")
     if isinstance(train, Loaded) and distributed.active():
@@ -101,7 +109,9 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
 
     def step(indices: Tensor, epochs_done: float | Tensor, given: tuple[Tensor, Tensor] | None = None) -> Tensor:
         inputs, labels = given or next(train.pairs([indices]))
-        batch = Batch(_perturbed(inputs, settings), labels, indices, epochs_done)
+        moved_by = torch.randint(settings.moves, labels.shape[:1], device=device) if settings.moves > 1 else None
+        clean = inputs if moved_by is None else moved(inputs, moved_by, settings.shift)
+        batch = Batch(_noisy(clean, settings), clean, labels, indices, epochs_done, moved_by)
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):  # left before the step ends, and with it go its casts of weights
             terms = loss(batch)
         names[:] = terms
@@ -197,9 +207,7 @@ def make_optimizer(model: nn.Module, settings: StepSettings,
     return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True, fused=True)
 
 
-def _perturbed(images: Tensor, settings: StepSettings) -> Tensor:
-    if settings.augment:
-        images = crop_and_flip(images)
+def _noisy(images: Tensor, settings: StepSettings) -> Tensor:
     if settings.input_noise:
         images = images + settings.input_noise * torch.randn_like(images)
     return F.dropout(images, settings.input_dropout) if settings.input_dropout else images

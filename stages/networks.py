@@ -53,6 +53,25 @@ def load(path: Path, expected: Architecture) -> nn.Module:
     return store.load(path, expected.build()).to(runtime.device())
 
 
+def teacher(params: Params, dense: nn.Module, dataset: Dataset) -> nn.Module:
+    """Whose answers a recovery learns: `dense`, or the network in finetune.teacher.
+
+    Raises InputError for one of other data, or split otherwise: it may have learnt what is held out here."""
+    path = Path(params.finetune.teacher)
+    if path == runtime.BASELINE:
+        return dense
+    content = store.header(path)
+    about, found = description(dataset), store.architecture_of(path, content)
+    if odd := [key for key in about if content["data"] is not None and content["data"].get(key) != about[key]]:
+        raise InputError(f"finetune.teacher, {path}, was trained on other data ({', '.join(odd)} differ); train it with the same `data`")
+    mine = found is not None and found.name == params.model.name  # which params.yaml itself has imported
+    network = store.load(path, found.build() if found is not None and mine else None).to(runtime.device())
+    if (answers := network(example(dataset))).shape[1:] != (dataset.n_classes,):
+        raise InputError(f"finetune.teacher, {path}, answers with {tuple(answers.shape[1:])} numbers to an image; "
+                         f"it has to have one for each of the {dataset.n_classes} classes")
+    return network
+
+
 def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
     """Raises FileError if the network in `path` was cut from another one than `expected`."""
     found = store.architecture_of(path, header)

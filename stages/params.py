@@ -88,6 +88,11 @@ class Prune(Settings):
 
 
 @dataclass(frozen=True)
+class Finetune(RecoverySettings):
+    teacher: str = "models/baseline.safetensors"  # the network whose answers are learnt, a file that a stage or sparsify.save wrote
+
+
+@dataclass(frozen=True)
 class Controls(Settings):
     methods: tuple[Annotated[str, one_of(CONTROLS)], ...]  # none to spare their time
 
@@ -134,7 +139,7 @@ class Params(Settings):
     prior: PriorSettings
     bayesian: Bayesian
     prune: Prune
-    finetune: RecoverySettings
+    finetune: Finetune
     controls: Controls
     export: Export
     benchmark: Benchmark

@@ -48,7 +48,8 @@ def trained(settings, evaluate, state=None, kind=None, prior_settings=None, **mo
 @pytest.mark.parametrize("kind", [None, "mixture", "gate"])
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_training_taken_up_again_equals_one_that_ran_through(tmp_path, train_settings, prior_settings, optimizer, kind, epoch):
-    settings, state = train_settings(epochs=5, optimizer=optimizer, weight_decay=0.1, input_noise=0.2, augment=True), tmp_path / "state.pt"
+    settings = train_settings(epochs=5, optimizer=optimizer, weight_decay=0.1, input_noise=0.2, shift=4, flip=True)
+    state = tmp_path / "state.pt"
     with pytest.raises(KeyboardInterrupt):
         trained(settings, interrupted_at(epoch), state, kind, prior_settings)
     assert state.exists() == (epoch > 1)

@@ -4,11 +4,13 @@ import copy
 
 import pytest
 import torch
+from plain_settings import TRAIN as SETTINGS
 from test_training import BATCH, IMAGES, LABELS, TRAIN, equal, network
 from torch import nn
 from torch.distributions import Categorical, kl_divergence
 
-from sparsify.data import Split
+from sparsify import losses
+from sparsify.data import Split, moved
 from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.training import Batch
 
@@ -21,14 +23,14 @@ def pair():
 
 
 def ask(network):
-    return answers(network, TRAIN, moving=False)
+    return answers(network, TRAIN, SETTINGS)
 
 
-@pytest.mark.parametrize("moving", [True, False])
-def test_a_teacher_keeps_its_place_in_memory(moving):
+@pytest.mark.parametrize("shift", [1, 0])
+def test_a_teacher_keeps_its_place_in_memory(train_settings, shift):
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten())
     before = network[0].weight.stride()
-    answers(network, Split(torch.randn(4, 2, 5, 5), torch.zeros(4)), moving)
+    answers(network, Split(torch.randn(4, 2, 5, 5), torch.zeros(4)), train_settings(shift=shift))
     assert network[0].weight.stride() == before
 
 
@@ -54,22 +56,49 @@ def test_a_student_equal_to_its_teacher_has_no_soft_part(pair, train_settings):
     assert distillation(student, ask(copy.deepcopy(student)), train_settings(), 0.5, 2.0)(BATCH)["distillation"].abs() < 1e-6
 
 
-@pytest.mark.parametrize("moving", [False, True])
-def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settings, moving):
+@pytest.mark.parametrize("shift", [0, 1])
+def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settings, shift):
     student, teacher = pair
     expected = distillation(student, ask(teacher), train_settings(), 0.5, 2.0)(BATCH)["distillation"]
-    before = copy.deepcopy(teacher.state_dict())
-    terms = distillation(student, answers(teacher.train(), TRAIN, moving), train_settings(), 0.5, 2.0)(BATCH)
+    before, shown = copy.deepcopy(teacher.state_dict()), BATCH._replace(moved=torch.full((40,), 4))  # where they are
+    terms = distillation(student, answers(teacher.train(), TRAIN, train_settings(shift=shift)), train_settings(), 0.5, 2.0)(shown)
     sum(terms.values()).backward()
     torch.testing.assert_close(terms["distillation"], expected)
     assert equal(teacher.state_dict(), before)
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-def test_the_teacher_sees_images_that_move_and_the_clean_ones_else(pair):
-    teacher, shown = pair[1], Batch(-IMAGES[3:5], LABELS[3:5], torch.tensor([3, 4]), 0.0)
-    torch.testing.assert_close(answers(teacher, TRAIN, moving=True)(shown), teacher(-IMAGES)[3:5])
-    torch.testing.assert_close(answers(teacher, TRAIN, moving=False)(shown), teacher(IMAGES)[3:5])
+def batch_of(indices, numbers, shift):
+    """Noisy, and moved about."""
+    clean = moved(IMAGES[indices], numbers, shift)
+    return Batch(clean + 9, clean, LABELS[indices], indices, 0.0, numbers)
+
+
+def test_the_teacher_sees_images_where_they_are_without_their_noise(pair, train_settings):
+    teacher, indices, numbers = pair[1], torch.tensor([3, 4]), torch.tensor([2, 7])
+    for shift in (0, 1):
+        shown = batch_of(indices, numbers * shift, shift)
+        torch.testing.assert_close(answers(teacher, TRAIN, train_settings(shift=shift))(shown), teacher(shown.clean))
+
+
+class Counting(nn.Module):
+    asked = 0  # of all copies
+
+    def forward(self, images):
+        Counting.asked += len(images)
+        return images.flatten(1)[:, :3]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(losses._REMEMBERED, 360), (9 * 40 * 3 - 1, 100 + 150 + 360)])
+def test_a_cpu_asks_once_about_each_move_if_it_can_remember_them(train_settings, monkeypatch, most, expected):
+    monkeypatch.setattr(losses, "_REMEMBERED", most)
+    teacher = answers(Counting(), TRAIN, train_settings(shift=1))
+    indices, numbers = torch.arange(40).repeat(9), torch.arange(9).repeat_interleave(40)
+    Counting.asked = 0
+    for some in (slice(0, 100), slice(50, 200), slice(0, 360)):
+        shown = batch_of(indices[some], numbers[some], 1)
+        assert torch.equal(teacher(shown), shown.clean.flatten(1)[:, :3])
+    assert Counting.asked == expected
 
 
 def test_distillation_near_its_teacher_has_the_gradient_of_float32_under_autocast(train_settings):

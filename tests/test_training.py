@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from sparsify import training
-from sparsify.data import Split, crop_and_flip
+from sparsify.data import Split, moved
 from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.settings import InputError
 from sparsify.training import Batch, StepSettings, fit
 
 IMAGES, LABELS = torch.randn(40, 1, 3, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 3
-TRAIN, BATCH = Split(IMAGES, LABELS), Batch(IMAGES, LABELS, torch.arange(40), epochs_done=0.0)
+TRAIN, BATCH = Split(IMAGES, LABELS), Batch(IMAGES, IMAGES, LABELS, torch.arange(40), epochs_done=0.0)
 
 
 def network():
@@ -31,7 +31,7 @@ def equal(state, other):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_the_same_seed_trains_bit_equal_networks(train_settings, optimizer):
-    settings = train_settings(optimizer=optimizer, epochs=3, input_noise=0.1, input_dropout=0.2, augment=True, label_smoothing=0.1)
+    settings = train_settings(optimizer=optimizer, epochs=3, input_noise=0.1, input_dropout=0.2, shift=4, flip=True, label_smoothing=0.1)
     states, curves = [], []
     for seed in (5, 5, 6):
         torch.manual_seed(seed)
@@ -68,10 +68,11 @@ def test_training_for_epochs_equals_training_for_their_steps(train_settings):
     assert equal(*states)
 
 
-def test_rows_of_numbers_cannot_be_moved_about(train_settings):
+@pytest.mark.parametrize("moving", [{"shift": 1}, {"flip": True}])
+def test_rows_of_numbers_cannot_be_moved_about(train_settings, moving):
     rows, model = Split(torch.randn(40, 9), LABELS), nn.Linear(9, 3)
-    with pytest.raises(InputError, match=r"augment moves images about, and these inputs have shape \(9,\)"):
-        fit(model, rows, cross_entropy(model, train_settings()), train_settings(augment=True), dict, "test")
+    with pytest.raises(InputError, match=r"shift and flip move images about, and these inputs have shape \(9,\)"):
+        fit(model, rows, cross_entropy(model, train_settings()), train_settings(**moving), dict, "test")
     assert len(fit(model, rows, cross_entropy(model, train_settings()), train_settings(), dict, "test")) == 2
 
 
@@ -191,16 +192,19 @@ def test_input_noise_and_dropout_have_their_size(train_settings):
     assert abs(dropped - 0.25) < 4 * (0.25 * 0.75 / 36_000) ** 0.5 and seen[1].max() == pytest.approx(1 / 0.75)
 
 
-def test_crop_and_flip_only_shifts_and_mirrors():
-    """Against a list of everything that it may return; over 2000 draws each is returned."""
-    image = torch.arange(1.0, 25).reshape(2, 3, 4)  # every pixel is unique
-    padded = torch.zeros(2, 7, 8)
-    padded[:, 2:5, 2:6] = image
-    allowed = {(row, column, flip): (crop.flip(2) if flip else crop) for row in range(5) for column in range(5) for flip in (False, True)
-               for crop in [padded[:, row:row + 3, column:column + 4]]}
-    names = list(allowed)
-    same = (crop_and_flip(image.expand(2000, 2, 3, 4), padding=2)[:, None] == torch.stack(list(allowed.values()))).flatten(2).all(2)
-    assert same.any(1).all() and {names[place] for place in same.int().argmax(1).tolist()} == set(names)
+def test_a_batch_has_its_images_moved_and_noisy_and_without_the_noise(train_settings):
+    train, seen, model = Split(torch.randn(60, 1, 3, 3), torch.arange(60) % 2), [], nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
+
+    def loss(batch):
+        seen.append(batch)
+        return cross_entropy(model, settings)(batch)
+    settings = train_settings(epochs=1, batch_size=20, shift=1, flip=True, input_noise=0.1)
+    fit(model, train, loss, settings, dict, "test")
+    for batch in seen:
+        assert torch.equal(batch.clean, moved(train[batch.indices], batch.moved, 1))
+        assert 0.05 < (batch.images - batch.clean).std() < 0.15
+    numbers = torch.cat([batch.moved for batch in seen])
+    assert len(numbers.unique()) > 9 and numbers.min() >= 0 and numbers.max() < 18  # 60 draws of 18
 
 
 @pytest.mark.parametrize(("hardware", "precision", "dtype"), [
@@ -220,7 +224,7 @@ def test_products_are_in_bfloat16_where_asked_and_where_the_hardware_has_it(trai
 def test_bfloat16_trains_nearly_as_float32(train_settings, monkeypatch, kind):
     monkeypatch.setattr(training, "fast_dtype", lambda _: torch.bfloat16)
     start, results = nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), []
-    teacher = answers(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), TRAIN, moving=False)
+    teacher = answers(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), TRAIN, train_settings())
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(1)
         model, settings = copy.deepcopy(start), train_settings(precision=precision, epochs=5)

@@ -9,9 +9,9 @@ storage.py    the folder, and how it is read
 splits.py     what networks are trained and measured on
 mapped.py     what is too large stays on the disk (memory.py: what is too large)
 loaded.py     or what a torch DataLoader gives
-augment.py    pictures moved about"""
+augment.py    images moved about"""
 
-from sparsify.data.augment import crop_and_flip
+from sparsify.data.augment import moved, moves
 from sparsify.data.examples import Raw, Source
 from sparsify.data.loaded import Loaded, loaded
 from sparsify.data.named import NAMES, fetch
@@ -19,4 +19,5 @@ from sparsify.data.splits import Dataset, Scaling, Split
 from sparsify.data.storage import PARTS, load
 from sparsify.data.writing import save
 
-__all__ = ["NAMES", "PARTS", "Dataset", "Loaded", "Raw", "Scaling", "Source", "Split", "crop_and_flip", "fetch", "load", "loaded", "save"]
+__all__ = ["NAMES", "PARTS", "Dataset", "Loaded", "Raw", "Scaling", "Source", "Split", "fetch", "load", "loaded", "moved",
+           "moves", "save"]

@@ -13,7 +13,7 @@ from sparsify.settings import InputError
 from sparsify.training import Batch
 
 IMAGES, LABELS = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
-BATCH = Batch(IMAGES, LABELS, torch.arange(6), epochs_done=0.0)
+BATCH = Batch(IMAGES, IMAGES, LABELS, torch.arange(6), epochs_done=0.0)
 
 
 @pytest.fixture

@@ -39,12 +39,12 @@ def test_a_mapped_split_gives_the_same_batches_in_any_order(folder):
 
 
 def test_training_on_a_mapped_data_set_ends_with_the_same_bits(folder, train_settings):
-    settings, ends = train_settings(epochs=3, batch_size=16, input_noise=0.3, input_dropout=0.1, augment=True), []
+    settings, ends = train_settings(epochs=3, batch_size=16, input_noise=0.3, input_dropout=0.1, shift=4, flip=True), []
     for mapped in (False, True):
         dataset = data.load(folder, mapped=mapped)
         torch.manual_seed(1)
         model, teacher = (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4)) for _ in "ab")
-        loss = distillation(model, answers(teacher, dataset.train, moving=False), settings, 0.5, 2.0)
+        loss = distillation(model, answers(teacher, dataset.train, settings), settings, 0.5, 2.0)
         curve = fit(model, dataset.train, loss, settings, lambda s=dataset, m=model: {"sum": predict(m, s.validation).sum().item()}, "test")
         ends.append(([{**row, "seconds": 0} for row in curve], predict(model, dataset.test), torch.rand(1)))
     (curve, logits, drawn), (other_curve, other_logits, other_drawn) = ends

@@ -1,4 +1,4 @@
-"""The split, the normalisation and the augmentation; the digits that come with a package."""
+"""The split and the normalisation; the digits that come with a package."""
 
 import json
 from pathlib import Path
@@ -199,18 +199,6 @@ def test_embedded_digits_are_mlxtends_5000_each_once(tmp_path):
     data.save(tmp_path / "a", train, test, N_VALIDATION, seed=0)
     dataset = data.load(tmp_path / "a")
     assert (dataset.n_classes, dataset.input_shape, len(classes)) == (10, (1, 28, 28), 10)
-
-
-def test_crop_and_flip_gives_every_shift_and_mirror_image_and_nothing_else():
-    image = torch.arange(1.0, 25.0).reshape(2, 3, 4)  # (C, H, W)
-    padded = torch.zeros(2, 5, 6)
-    padded[:, 1:4, 1:5] = image
-    shifts = [padded[:, row:row + 3, column:column + 4] for row in range(3) for column in range(3)]
-    expected = {tuple(shift.flatten().tolist()) for shift in [*shifts, *(shift.flip(2) for shift in shifts)]}
-    torch.manual_seed(0)
-    drawn = data.crop_and_flip(image.expand(1000, -1, -1, -1), padding=1)
-    assert {tuple(variant.flatten().tolist()) for variant in drawn} == expected
-    assert len(expected) == 18
 
 
 def test_a_file_that_is_no_data_set_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments import collect, recipes, results, sweeps, tables
+from experiments import collect, headlines, recipes, results, sweeps, tables
 from sparsify.settings import InputError
 
 COUNTS = dict(zip(collect.COUNTS, (60, 400, 784, 100, 1000, 50, 90, 900), strict=True))
@@ -119,6 +119,18 @@ def test_headlines_count_the_prior_of_the_recipe_itself_alone():
     assert short[6] == "≥ 98.2 %: **no**"
 
 
+def test_a_taught_recipe_stands_below_its_own_with_the_same_figures_asked_for():
+    rows = pd.concat([table(accuracy=[98.0]), table(accuracy=[98.3], recipe="r-taught")])
+    row = {"recipe": "r", "taught": "r-taught", "panel": "A network", "left": "nonzeros_left", "points": [["A", 1200, 98.0]],
+           "reach": {"accuracy": 98.1}}
+    _, own, taught = results.headlines(rows, [row])
+    assert (own[0], own[2], own[5:]) == ("`r`", "98.00", ["A 1,200 at 98.0", "≥ 98.1 %: **no**"])
+    assert (taught[0], taught[2], taught[5:]) == ("`r-taught`", "98.30", ["A 1,200 at 98.0", "≥ 98.1 %: **yes**"])
+    drawn = headlines.picture({name: results.of_recipe(rows, name) for name in headlines.recipes(row)}, [row])
+    names = {text.get_text() for text in drawn.axes[0].texts}
+    assert {"ours, taught", "A"} <= names and any(name.startswith("ours (") for name in names)
+
+
 def test_comparison_has_a_line_a_method_with_the_controls_last():
     rows = pd.concat([table(accuracy=[97.0], method="scratch", seconds=120), table(accuracy=[98.0], method="gate", seconds=60)])
     lines = results.comparison(rows)[1:]
@@ -166,5 +178,5 @@ def test_a_file_whose_stage_did_not_run_with_the_present_parameters_is_not_kept(
 
 def test_every_published_row_names_a_recipe_and_measures_that_are_known():
     for row in yaml.safe_load(results.PUBLISHED.read_text()):
-        assert (collect.TOP / "conf" / "recipe" / f"{row['recipe']}.yaml").is_file()
+        assert all((collect.TOP / "conf" / "recipe" / f"{name}.yaml").is_file() for name in headlines.recipes(row))
         assert set(row["reach"]) | set(row["aim"]) <= set(results.MEASURES)
