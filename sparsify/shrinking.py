@@ -37,9 +37,9 @@ class _Checked(Settings):
 
 def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, target: Mapping[str, float] | Target | None = None,
            max_drop: float | None = None, prior: str | PriorSettings | None = None, bayesian: VariationalSettings | None = None,
-           recovery: RecoverySettings | None = None, trial_epochs: int | None = None, loss: Loss | None = None,
-           metric: Metric | None = None, inputs: bool = False, protect: Collection[str] = (), state: str | Path | None = None,
-           seed: int = 0, device: str | torch.device | None = None) -> tuple[nn.Module, ShrinkReport]:
+           recovery: RecoverySettings | None = None, teacher: nn.Module | None = None, trial_epochs: int | None = None,
+           loss: Loss | None = None, metric: Metric | None = None, inputs: bool = False, protect: Collection[str] = (),
+           state: str | Path | None = None, seed: int = 0, device: str | torch.device | None = None) -> tuple[nn.Module, ShrinkReport]:
     """A smaller copy of `model`, a trained network, of its own class, in evaluation, where `model` lies; and a report to print.
 
     train_loader, validation_loader: torch DataLoaders of (inputs, targets). What they do to examples they go on doing, epoch by epoch;
@@ -49,7 +49,8 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         smallest that a search with short recoveries finds, of `trial_epochs` each (a quarter of recovery's, if not given).
     prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights. With
         `max_drop`, the target or beta of the settings is where the Bayesian training leads.
-    bayesian, recovery: how both are trained, but for the batch size, which is the loader's. The model itself teaches in recovery.
+    bayesian, recovery: how both are trained, but for the batch size, which is the loader's.
+    teacher: the network whose answers the small one learns in recovery, a larger one say; the model itself if not given.
     loss: for what is not classification: of outputs and targets, their mean loss. Recovery then learns from the targets alone.
     metric: of all outputs and targets of validation, a number that grows as the network gets better; if not given the accuracy in
         percent, or with `loss` the loss with its sign turned.
@@ -64,6 +65,9 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     wish = _wish(target, max_drop)
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; it has to be a torch.nn.Module that was trained")
+    if teacher is not None and (loss is not None or not isinstance(teacher, nn.Module)):
+        raise InputError(f"teacher is a {type(teacher).__name__}; it has to be a torch.nn.Module, and without loss=: nobody knows whether "
+                         "outputs can stand for the targets of another task")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     prior = _prior(prior, wish)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -76,17 +80,19 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         recovery = replace(recovery, train=replace(recovery.train, batch_size=batch_size))
         dense = copy.deepcopy(model).to(device).eval()
         task.check(dense)
-        digest = artifacts.tensors_checksum(dense.state_dict(), type(dense).__qualname__.encode())
-        files = _Files(state, {"model": digest, "data": _described(task), "wish": repr(wish), "prior": repr(prior),
+        teaching = dense if teacher is None else copy.deepcopy(teacher).to(device).eval()
+        task.check(teaching)
+        files = _Files(state, {"model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching),
+                               "data": _described(task), "wish": repr(wish), "prior": repr(prior),
                                "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),
                                "recovery": repr(recovery)})
-        small, report = _shrunk(dense, task, wish, prior, bayesian, recovery, given, protect, files)
+        small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return small.to(home), report
 
 
-def _shrunk(dense: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings, recovery: RecoverySettings,
-            given: _Checked, protect: Collection[str], files: "_Files") -> tuple[nn.Module, ShrinkReport]:
+def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings,
+            recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: "_Files") -> tuple[nn.Module, ShrinkReport]:
     start, example = time.perf_counter(), task.example
     structure = analyse(dense, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
@@ -95,7 +101,7 @@ def _shrunk(dense: nn.Module, task: Task, wish: Target, prior: PriorSettings, ba
     bayesian_curve = fit_posterior(twin, structure, task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
                                    f"bayesian ({prior.kind})", files.path("bayesian"))
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect)
-    recovering = Recovery(task.train, task.learnt(recovery.train, dense, recovery.distill, recovery.temperature),
+    recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
                           lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed)
     score_dense, trials = task.score(dense), list[budget.Trial]()
     if given.max_drop is None:
@@ -142,6 +148,10 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
     if not isinstance(prior, PriorSettings):
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     return replace(prior, target=wish) if wish.given() else prior
+
+
+def _digest(network: nn.Module) -> str:
+    return artifacts.tensors_checksum(network.state_dict(), type(network).__qualname__.encode())
 
 
 def _said(wish: Target) -> str:

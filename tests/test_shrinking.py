@@ -76,6 +76,16 @@ def test_a_drop_of_accuracy_is_searched_for(model, capsys):
     assert (small(X[160:]).argmax(1) == Y[160:]).double().mean() * 100 == report.score
 
 
+def test_another_network_may_teach(model):
+    """One that is always wrong, and whose answers alone are learnt: so is the small one then."""
+    class Wrong(nn.Module):
+        def forward(self, inputs):
+            return 20 * nn.functional.one_hot((inputs[:, :3].argmax(1) + 1) % 3, 3).float()
+    recovery = RecoverySettings(distill=0.99, train=replace(TRAIN, epochs=40))
+    scores = [shrink(model, target={"units": 0.5}, recovery=recovery, teacher=teacher)[1].score for teacher in (None, model, Wrong())]
+    assert scores[0] == scores[1] > 80 and scores[2] < 20
+
+
 def test_another_task_has_its_loss_and_its_metric():
     torch.manual_seed(0)
     targets = torch.stack([X[:, 0] * X[:, 1], X[:, 2]], 1)
@@ -135,6 +145,9 @@ class Empty(Dataset):
 WRONG = {
     "both": ({"target": {"macs": 0.3}, "max_drop": 1}, "both target and max_drop are given; give one"),
     "none": ({}, "neither target nor max_drop is given; give one"),
+    "teacher": ({"max_drop": 1, "teacher": "resnet152"}, "teacher is a str; it has to be a torch.nn.Module, and without loss="),
+    "no answers": ({"max_drop": 1, "teacher": nn.Linear(12, 3), "loss": nn.functional.cross_entropy}, "teacher is a Linear; it has to be"),
+    "few answers": ({"max_drop": 1, "teacher": nn.Linear(12, 2)}, "there is a target 2, and the network puts out 2 logits"),
     "size": ({"target": {"flops": 0.3}}, "target is {'flops': 0.3}; it has to be one of units, weights, nonzeros, macs"),
     "two": ({"target": {"macs": 0.3, "units": 3}}, "it has to be one of units"),
     "nothing": ({"target": {}}, "it has to be one of units"),
