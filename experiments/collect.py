@@ -28,7 +28,7 @@ from experiments.places import TOP
 from sparsify import artifacts
 from sparsify.data import NAMES
 from sparsify.settings import InputError, build
-from stages import reading
+from stages import reading, runtime
 from stages.params import Params
 from stages.program import program
 
@@ -42,6 +42,7 @@ NO_TARGET = dict.fromkeys(("units", "weights", "nonzeros", "macs"))
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET, "max_final_drop": None, "trial_epochs": None, "order": "log_alpha"},
          "bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0, "snapshots": 0},
+         "finetune": {"teacher": str(runtime.BASELINE)},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
          "export": {"normalise": False, "calibration": 256},
@@ -79,12 +80,18 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 
 def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
     """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay decides nothing."""
-    whole = {**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}}
+    whole = _moving({**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}})
     if not isinstance(whole["benchmark"]["threads"], list):  # a number, once
         whole["benchmark"]["threads"] = [whole["benchmark"]["threads"]]
     if whole["data"]["name"] in NAMES:
         whole["data"]["path"] = LATER["data"]["path"]
     return whole
+
+
+def _moving(section: Mapping[str, Any]) -> dict[str, Any]:
+    """With shift and flip where augment was."""
+    found = {key: _moving(value) if isinstance(value, Mapping) else value for key, value in section.items() if key != "augment"}
+    return found | {"shift": 4 * section["augment"], "flip": section["augment"]} if "augment" in section else found
 
 
 def overrides(params: Mapping[str, Any], recipe: Mapping[str, Any], where: str = "") -> list[str]:

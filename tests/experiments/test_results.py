@@ -50,6 +50,16 @@ def test_an_experiment_from_before_a_key_came_is_one_with_the_key_at_rest():
     assert collect.fingerprint(before) != collect.fingerprint(params | {"bayesian": params["bayesian"] | {"distill": 0.5}})
 
 
+def test_an_experiment_that_augmented_is_one_that_shifted_and_flipped():
+    params = recipes.composed("recipe=cifar10-vgg16")
+    def before(train):
+        return {key: value for key, value in train.items() if key not in ("shift", "flip")} | {"augment": train["flip"]}
+    old = params | {"baseline": before(params["baseline"])} | {
+        section: params[section] | {"train": before(params[section]["train"])} for section in ("bayesian", "finetune", "sweep")}
+    assert old["baseline"]["augment"] is True
+    assert collect.brought_up(old) == collect.brought_up(params)
+
+
 def test_a_mirror_of_a_named_data_set_leaves_no_trace_and_a_folder_of_ones_own_does():
     params, _ = experiment()
     elsewhere = params | {"data": params["data"] | {"path": "/a/mirror"}}
