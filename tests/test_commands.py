@@ -166,6 +166,10 @@ def test_every_program_that_is_shown_is_run_as_a_whole():
     assert {program_of(command) for command in COMMANDS} - free - set(WHOLE) - set(SHORT) == set()
 
 
+def test_no_program_is_run_as_a_whole_that_no_page_shows():
+    assert (set(SHORT) | set(WHOLE)) - {program_of(command) for command in documented.commands()} == set()
+
+
 @pytest.mark.parametrize(("words", "check"), [
     ("make reprise", test_make_has_the_target), ("dvc exp run -S prior.kin=gate", test_every_key_that_is_set_exists),
     ("dvc exp run -S recipe=mnst", test_every_key_that_is_set_exists), ("dvc exp run prun", test_dvc_takes_the_arguments),
