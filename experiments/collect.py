@@ -42,7 +42,7 @@ NO_TARGET = dict.fromkeys(("units", "weights", "nonzeros", "macs"))
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET, "max_final_drop": None, "trial_epochs": None, "order": "log_alpha"},
          "bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0, "snapshots": 0},
-         "finetune": {"teacher": str(runtime.BASELINE)},
+         "finetune": {"teacher": runtime.BASELINE.name},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
          "export": {"normalise": False, "calibration": 256},
@@ -79,12 +79,14 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 
 
 def brought_up(params: Mapping[str, Any]) -> dict[str, Any]:
-    """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay decides nothing."""
+    """`params` of an experiment of before, with the keys that came later. Where a data set known by name lay, or a teacher, decides
+    nothing."""
     whole = _moving({**params, **{section: {**keys, **params.get(section, {})} for section, keys in LATER.items()}})
     if not isinstance(whole["benchmark"]["threads"], list):  # a number, once
         whole["benchmark"]["threads"] = [whole["benchmark"]["threads"]]
     if whole["data"]["name"] in NAMES:
         whole["data"]["path"] = LATER["data"]["path"]
+    whole["finetune"]["teacher"] = Path(whole["finetune"]["teacher"]).name
     return whole
 
 

@@ -1,17 +1,18 @@
 """What a network is trained towards: labels, and the answers of another network. Kept apart from the loop, which takes any loss."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from sparsify.data import Loaded, Split
-from sparsify.training import Batch, LossFunction, StepSettings, Terms
+from sparsify.data import Loaded, Split, moved
+from sparsify.training import Batch, LossFunction, StepSettings, Terms, TrainSettings
 
 Teacher = Callable[[Batch], Tensor]  # -> (B, K) logits
-_REMEMBERED = 1 << 27  # logits at most, half a gigabyte: of 10 classes, 55,000 images in 244 moves
+_KNOWN = 1 << 27  # logits at most, half a gigabyte: of 10 classes, 55,000 images in 244 moves
 
 
 def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
@@ -24,35 +25,28 @@ def cross_entropy(model: nn.Module, settings: StepSettings) -> LossFunction:
 def answers(network: nn.Module, train: Split | Loaded, settings: StepSettings) -> Teacher:
     """The answers of `network` as a teacher, to the very inputs that a batch has, without their noise (arXiv:2106.05237).
 
-    It is asked once about every training input, all at the start; where training moves them about, about each of their moves as it comes,
-    which a CPU remembers; and always about what a loader gives."""
+    It is asked about every training input in each of its moves, all at the start, where those are no more than the epochs to come and
+    `_KNOWN` holds them; else batch by batch, as for what a loader gives."""
     network.eval()
-    if settings.moves == 1 and isinstance(train, Split):
-        logits = torch.cat([network(some) for some in train.in_order()])
-        return lambda batch: logits[batch.indices]
-    copied = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    ask = torch.no_grad()(lambda inputs: copied(inputs))
-    if isinstance(train, Split) and train.device.type == "cpu":  # a GPU would wait to be told what is known
-        n_classes = network(train[:2]).shape[1]
-        if settings.moves * len(train) * n_classes <= _REMEMBERED:
-            return _Remembering(ask, torch.full((settings.moves, len(train), n_classes), torch.nan))
-    return lambda batch: ask(batch.clean)
+    if isinstance(train, Split) and _worth_knowing(network, train, settings):
+        numbers = tqdm(range(settings.moves), desc="teacher", leave=None, disable=None if settings.moves > 1 else True)
+        known = torch.stack([torch.cat([network(some) for some in _in_order(train, number, settings)]) for number in numbers])
+        return lambda batch: known[0 if batch.moved is None else batch.moved, batch.indices]
+    asked = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    return torch.no_grad()(lambda batch: asked(batch.clean))
 
 
-class _Remembering:
-    """known: (moves, N, K) logits, NaN where `ask` was not asked yet."""
+def _worth_knowing(network: nn.Module, train: Split, settings: StepSettings) -> bool:
+    if settings.moves == 1:
+        return True
+    epochs = settings.epochs if isinstance(settings, TrainSettings) else 0
+    return settings.moves <= epochs and settings.moves * len(train) * network(train[:2]).shape[1] <= _KNOWN
 
-    def __init__(self, ask: Callable[[Tensor], Tensor], known: Tensor):
-        self._ask, self._known = ask, known
 
-    def __call__(self, batch: Batch) -> Tensor:
-        assert batch.moved is not None
-        answered = self._known[batch.moved, batch.indices]
-        new = answered[:, 0].isnan()
-        if new.any():
-            answered[new] = self._ask(batch.clean[new]).to(answered.dtype)
-            self._known[batch.moved[new], batch.indices[new]] = answered[new]
-        return answered
+def _in_order(train: Split, number: int, settings: StepSettings) -> Iterator[Tensor]:
+    """All inputs, each after the move of that number."""
+    for inputs in train.in_order():
+        yield inputs if settings.moves == 1 else moved(inputs, torch.full((len(inputs),), number, device=inputs.device), settings.shift)
 
 
 def distillation(student: nn.Module, teacher: Teacher, settings: StepSettings, share: float, temperature: float) -> LossFunction:

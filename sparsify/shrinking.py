@@ -65,9 +65,10 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     wish = _wish(target, max_drop)
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}; it has to be a torch.nn.Module that was trained")
-    if teacher is not None and (loss is not None or not isinstance(teacher, nn.Module)):
-        raise InputError(f"teacher is a {type(teacher).__name__}; it has to be a torch.nn.Module, and without loss=: nobody knows whether "
-                         "outputs can stand for the targets of another task")
+    if teacher is not None and not isinstance(teacher, nn.Module):
+        raise InputError(f"teacher is a {type(teacher).__name__}; it has to be a torch.nn.Module that was trained")
+    if teacher is not None and loss is not None:
+        raise InputError("both teacher and loss are given; with a loss of your own recovery learns from the targets alone: leave one out")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     prior = _prior(prior, wish)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -81,7 +82,7 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         dense = copy.deepcopy(model).to(device).eval()
         task.check(dense)
         teaching = dense if teacher is None else copy.deepcopy(teacher).to(device).eval()
-        task.check(teaching)
+        task.check_teacher(teaching, dense)
         files = _Files(state, {"model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching),
                                "data": _described(task), "wish": repr(wish), "prior": repr(prior),
                                "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),

@@ -86,6 +86,19 @@ class Task:
         if highest >= outputs.shape[1]:
             raise InputError(f"there is a target {highest}, and the network puts out {outputs.shape[1]} logits; classes count from 0")
 
+    @torch.no_grad()
+    def check_teacher(self, teacher: nn.Module, network: nn.Module) -> None:
+        """Raises InputError where it does not answer as `network` does."""
+        try:
+            answered = teacher(self.example)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise InputError(f"teacher cannot answer about the inputs of train_loader ({str(error).splitlines()[0][:80]})") from None
+        expected = network(self.example)
+        if not isinstance(answered, Tensor) or answered.shape != expected.shape:
+            came = tuple(answered.shape[1:]) if isinstance(answered, Tensor) else f"a {type(answered).__name__}"
+            raise InputError(f"teacher answers with {came} to an input, and the model with {tuple(expected.shape[1:])}; "
+                             "they have to answer alike")
+
 
 def _asking(task_loss: Loss, network: nn.Module) -> LossFunction:
     def loss(batch: Batch) -> Terms:

@@ -4,6 +4,7 @@ magnitude: the same dense network, cut to that size by magnitude, with the same 
 scratch: that very network, its weights drawn anew, in recovery's setting for as many epochs as the whole Bayesian path took."""
 
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ def controls(params: Params) -> None:
 
     figures, states = {}, {}
     for method in params.controls.methods:
-        state = states[method] = runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT)
+        state = states[method] = runtime.training_state(method, params, runtime.DATASET, runtime.BASELINE, runtime.COMPACT,
+                                                         Path(params.finetune.teacher))
         start = time.perf_counter() - checkpoint.seconds(state)
         runtime.seed_everything(params.seed)
         make, epochs = ways[method]

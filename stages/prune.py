@@ -1,6 +1,7 @@
 """Removal: masks from the posterior, dead units physically taken out, and fine-tuning of the small network that is left."""
 
 import time
+from pathlib import Path
 
 from torch import nn
 
@@ -19,8 +20,8 @@ from stages.recovery import recovery_of
 
 
 def prune(params: Params) -> None:
-    state, trials = (runtime.training_state(name, params, runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN)
-                     for name in ("prune", "trials"))
+    inputs_of_state = runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN, Path(params.finetune.teacher)
+    state, trials = (runtime.training_state(name, params, *inputs_of_state) for name in ("prune", "trials"))
     start = time.perf_counter() - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Literal, NotRequired, TypedDict
 
@@ -62,7 +63,7 @@ class Series(nn.Module):
 
 
 def sweep(params: Params) -> None:
-    state = runtime.training_state("sweep", params, runtime.DATASET, runtime.BASELINE)
+    state = runtime.training_state("sweep", params, runtime.DATASET, runtime.BASELINE, Path(params.finetune.teacher))
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = networks.load(runtime.BASELINE, networks.architecture(params, dataset))
     example = networks.example(dataset)

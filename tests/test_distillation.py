@@ -60,7 +60,7 @@ def test_a_student_equal_to_its_teacher_has_no_soft_part(pair, train_settings):
 def test_the_teacher_answers_in_evaluation_and_learns_nothing(pair, train_settings, shift):
     student, teacher = pair
     expected = distillation(student, ask(teacher), train_settings(), 0.5, 2.0)(BATCH)["distillation"]
-    before, shown = copy.deepcopy(teacher.state_dict()), BATCH._replace(moved=torch.full((40,), 4))  # where they are
+    before, shown = copy.deepcopy(teacher.state_dict()), BATCH._replace(moved=torch.full((40,), 4) if shift else None)  # where they are
     terms = distillation(student, answers(teacher.train(), TRAIN, train_settings(shift=shift)), train_settings(), 0.5, 2.0)(shown)
     sum(terms.values()).backward()
     torch.testing.assert_close(terms["distillation"], expected)
@@ -89,16 +89,21 @@ class Counting(nn.Module):
         return images.flatten(1)[:, :3]
 
 
-@pytest.mark.parametrize(("most", "expected"), [(losses._REMEMBERED, 360), (9 * 40 * 3 - 1, 100 + 150 + 360)])
-def test_a_cpu_asks_once_about_each_move_if_it_can_remember_them(train_settings, monkeypatch, most, expected):
-    monkeypatch.setattr(losses, "_REMEMBERED", most)
-    teacher = answers(Counting(), TRAIN, train_settings(shift=1))
-    indices, numbers = torch.arange(40).repeat(9), torch.arange(9).repeat_interleave(40)
+@pytest.mark.parametrize(("settings", "most", "at_the_start"), [
+    ({"shift": 1, "epochs": 9}, 9 * 40 * 3, 360), ({"shift": 1, "epochs": 8}, 9 * 40 * 3, 0),
+    ({"shift": 1, "epochs": 9}, 9 * 40 * 3 - 1, 0), ({}, 0, 40)])
+def test_a_teacher_is_asked_about_all_moves_at_the_start_where_that_pays_and_can_be_kept(train_settings, monkeypatch, settings, most,
+                                                                                      at_the_start):
+    monkeypatch.setattr(losses, "_KNOWN", most)
+    chosen, indices = train_settings(**settings), torch.tensor([7, 7, 0, 39])
     Counting.asked = 0
-    for some in (slice(0, 100), slice(50, 200), slice(0, 360)):
-        shown = batch_of(indices[some], numbers[some], 1)
-        assert torch.equal(teacher(shown), shown.clean.flatten(1)[:, :3])
-    assert Counting.asked == expected
+    teacher = answers(Counting(), TRAIN, chosen)
+    assert Counting.asked - 2 * (chosen.moves > 1 and chosen.epochs == 9) == at_the_start  # two, to see how many answers there are
+    for _ in range(2):
+        numbers = torch.randint(chosen.moves, (4,)) if chosen.moves > 1 else None
+        clean = IMAGES[indices] if numbers is None else moved(IMAGES[indices], numbers, chosen.shift)
+        assert torch.equal(teacher(Batch(clean + 9, clean, LABELS[indices], indices, 0.0, numbers)), clean.flatten(1)[:, :3])
+    assert (Counting.asked > at_the_start + 2) == (at_the_start == 0)
 
 
 def test_distillation_near_its_teacher_has_the_gradient_of_float32_under_autocast(train_settings):

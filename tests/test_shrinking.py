@@ -145,9 +145,10 @@ class Empty(Dataset):
 WRONG = {
     "both": ({"target": {"macs": 0.3}, "max_drop": 1}, "both target and max_drop are given; give one"),
     "none": ({}, "neither target nor max_drop is given; give one"),
-    "teacher": ({"max_drop": 1, "teacher": "resnet152"}, "teacher is a str; it has to be a torch.nn.Module, and without loss="),
-    "no answers": ({"max_drop": 1, "teacher": nn.Linear(12, 3), "loss": nn.functional.cross_entropy}, "teacher is a Linear; it has to be"),
-    "few answers": ({"max_drop": 1, "teacher": nn.Linear(12, 2)}, "there is a target 2, and the network puts out 2 logits"),
+    "teacher": ({"max_drop": 1, "teacher": "resnet152"}, "teacher is a str; it has to be a torch.nn.Module that was trained"),
+    "teacher and loss": ({"max_drop": 1, "teacher": nn.Linear(12, 3), "loss": nn.functional.mse_loss}, "both teacher and loss are given"),
+    "other answers": ({"max_drop": 1, "teacher": nn.Linear(12, 5)}, "teacher answers with (5,) to an input, and the model with (3,)"),
+    "other inputs": ({"max_drop": 1, "teacher": nn.Linear(9, 3)}, "teacher cannot answer about the inputs of train_loader ("),
     "size": ({"target": {"flops": 0.3}}, "target is {'flops': 0.3}; it has to be one of units, weights, nonzeros, macs"),
     "two": ({"target": {"macs": 0.3, "units": 3}}, "it has to be one of units"),
     "nothing": ({"target": {}}, "it has to be one of units"),

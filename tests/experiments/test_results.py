@@ -45,7 +45,7 @@ def test_an_experiment_from_before_a_key_came_is_one_with_the_key_at_rest():
     params, _ = experiment()
     params["bayesian"]["distill"] = 0.0  # the smoke recipe has it on
     before = params | {"bayesian": {key: value for key, value in params["bayesian"].items() if key not in ("distill", "temperature")}}
-    assert collect.brought_up(before) == params
+    assert collect.brought_up(before) == collect.brought_up(params)
     assert collect.fingerprint(before) == collect.fingerprint(params)
     assert collect.fingerprint(before) != collect.fingerprint(params | {"bayesian": params["bayesian"] | {"distill": 0.5}})
 
@@ -58,6 +58,16 @@ def test_an_experiment_that_augmented_is_one_that_shifted_and_flipped():
         section: params[section] | {"train": before(params[section]["train"])} for section in ("bayesian", "finetune", "sweep")}
     assert old["baseline"]["augment"] is True
     assert collect.brought_up(old) == collect.brought_up(params)
+
+
+def test_where_a_teacher_lay_leaves_no_trace_and_its_name_does():
+    params, _ = experiment()
+    def taught(path):
+        return params | {"finetune": params["finetune"] | {"teacher": path}}
+    assert collect.brought_up(taught("/a/teacher.safetensors")) == collect.brought_up(taught("models/teacher.safetensors"))
+    assert collect.fingerprint(taught("models/teacher.safetensors")) != collect.fingerprint(params)
+    before = params | {"finetune": {key: value for key, value in params["finetune"].items() if key != "teacher"}}
+    assert collect.fingerprint(before) == collect.fingerprint(params)
 
 
 def test_a_mirror_of_a_named_data_set_leaves_no_trace_and_a_folder_of_ones_own_does():
