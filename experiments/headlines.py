@@ -42,7 +42,8 @@ def _panel(axes: Axes, row: Mapping[str, Any], ours: Mapping[str, pd.DataFrame])
     axes.set_xlim(sizes.max() * margin, sizes.min() / margin)
     style.log_ticks(axes.xaxis)
     axes.set_xlabel(NAMES[row["left"]])
-    heights = pd.Series([point.y for point in points])
+    bars = [ours[recipe]["accuracy"] for recipe in recipes(row) if len(ours[recipe]) > 1]
+    heights = pd.Series([*(point.y for point in points), *(seeds.mean() + sign * seeds.std() for seeds in bars for sign in (-1, 1))])
     room = max(0.15, 0.25 * (heights.max() - heights.min()))
     axes.set(ylim=(heights.min() - room, heights.max() + room), ylabel="test accuracy (%)",
              title=row["panel"].partition(":")[0] + (", pixels leave too" if "pixels" in row["recipe"] else ""))

@@ -140,13 +140,15 @@ def test_headlines_count_the_prior_of_the_recipe_itself_alone():
 
 
 def test_a_taught_recipe_stands_below_its_own_with_the_same_figures_asked_for():
-    rows = pd.concat([table(accuracy=[98.0]), table(accuracy=[98.3], recipe="r-taught")])
+    rows = pd.concat([table(accuracy=[98.0]), table(accuracy=[97.3, 99.3], recipe="r-taught")])
     row = {"recipe": "r", "taught": "r-taught", "panel": "A network", "left": "nonzeros_left", "points": [["A", 1200, 98.0]],
            "reach": {"accuracy": 98.1}}
     _, own, taught = results.headlines(rows, [row])
     assert (own[0], own[2], own[5:]) == ("`r`", "98.00", ["A 1,200 at 98.0", "≥ 98.1 %: **no**"])
-    assert (taught[0], taught[2], taught[5:]) == ("`r-taught`", "98.30", ["A 1,200 at 98.0", "≥ 98.1 %: **yes**"])
+    assert (taught[0], taught[2], taught[5:]) == ("`r-taught`", "98.30 ± 1.41", ["A 1,200 at 98.0", "≥ 98.1 %: **yes**"])
     drawn = headlines.picture({name: results.of_recipe(rows, name) for name in headlines.recipes(row)}, [row])
+    low, high = drawn.axes[0].get_ylim()
+    assert low < 98.3 - 1.42 and high > 98.3 + 1.42  # the bar of the deviation is whole
     names = {text.get_text() for text in drawn.axes[0].texts}
     assert {"ours, taught", "A"} <= names and any(name.startswith("ours (") for name in names)
 
