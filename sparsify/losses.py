@@ -40,6 +40,8 @@ def _worth_knowing(network: nn.Module, train: Split, settings: StepSettings) -> 
     if settings.moves == 1:
         return True
     epochs = settings.epochs if isinstance(settings, TrainSettings) else 0
+    if len(train.shape) != 3:  # rows of numbers, whose training is refused
+        return False
     return settings.moves <= epochs and settings.moves * len(train) * network(train[:2]).shape[1] <= _KNOWN
 
 

@@ -73,6 +73,9 @@ def test_rows_of_numbers_cannot_be_moved_about(train_settings, moving):
     rows, model = Split(torch.randn(40, 9), LABELS), nn.Linear(9, 3)
     with pytest.raises(InputError, match=r"shift and flip move images about, and these inputs have shape \(9,\)"):
         fit(model, rows, cross_entropy(model, train_settings()), train_settings(**moving), dict, "test")
+    settings = train_settings(**moving, epochs=20)
+    with pytest.raises(InputError, match=r"shift and flip move images about, and these inputs have shape \(9,\)"):
+        fit(model, rows, distillation(model, answers(model, rows, settings), settings, 0.5, 2.0), settings, dict, "test")
     assert len(fit(model, rows, cross_entropy(model, train_settings()), train_settings(), dict, "test")) == 2
 
 
