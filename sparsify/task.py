@@ -88,16 +88,18 @@ class Task:
 
     @torch.no_grad()
     def check_teacher(self, teacher: nn.Module, network: nn.Module) -> None:
-        """Raises InputError where it does not answer as `network` does."""
+        """Raises InputError where it does not answer as `network` does, or with what is no finite number."""
         try:
             answered = teacher(self.example)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise InputError(f"teacher cannot answer about the inputs of train_loader ({str(error).splitlines()[0][:80]})") from None
+            raise InputError(f"the teacher cannot answer about the training inputs ({str(error).splitlines()[0][:80]})") from None
         expected = network(self.example)
         if not isinstance(answered, Tensor) or answered.shape != expected.shape:
             came = tuple(answered.shape[1:]) if isinstance(answered, Tensor) else f"a {type(answered).__name__}"
-            raise InputError(f"teacher answers with {came} to an input, and the model with {tuple(expected.shape[1:])}; "
+            raise InputError(f"the teacher answers with {came} to an input, and the model with {tuple(expected.shape[1:])}; "
                              "they have to answer alike")
+        if not answered.isfinite().all():
+            raise InputError("the teacher answers with what is no finite number")
 
 
 def _asking(task_loss: Loss, network: nn.Module) -> LossFunction:

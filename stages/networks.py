@@ -53,40 +53,6 @@ def load(path: Path, expected: Architecture) -> nn.Module:
     return store.load(path, expected.build()).to(runtime.device())
 
 
-def teacher(params: Params, dense: nn.Module, dataset: Dataset) -> nn.Module:
-    """Whose answers a recovery learns: `dense`, or the network in finetune.teacher.
-
-    Raises InputError where that cannot be used, as for one of other data, or split otherwise, where its file says what it has learnt from:
-    it may have learnt what is held out here."""
-    path = Path(params.finetune.teacher)
-    if path == runtime.BASELINE:
-        return dense
-    try:
-        return _teacher(path, params, dataset).to(runtime.device())
-    except (InputError, OSError) as error:  # a FileError would have the user delete the file and make it anew by dvc repro
-        raise InputError(f"finetune.teacher: {error}; name the file of a network that a stage or sparsify.save wrote") from None
-
-
-def _teacher(path: Path, params: Params, dataset: Dataset) -> nn.Module:
-    if not path.is_file():
-        raise InputError(f"{path} is no file")
-    content, about = store.header(path), description(dataset)
-    if odd := [key for key in about if content["data"] is not None and content["data"].get(key) != about[key]]:
-        raise InputError(f"{path} was trained on other data ({', '.join(odd)} differ), not with the same `data`")
-    found = store.architecture_of(path, content)
-    if found is None or not (found.known or found.name == params.model.name):  # what params.yaml names is imported, and nothing else
-        raise InputError(f"{path} holds a {content['class']}, which is no built-in network, none of torchvision's, and not model.name")
-    network = store.load(path, None if found.known else found.build())
-    try:
-        answers = network(example(dataset).cpu())
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:  # of inputs of another shape
-        raise InputError(f"{path} cannot answer about inputs of shape {dataset.input_shape} ({str(error).splitlines()[0][:80]})") from None
-    if answers.shape[1:] != (dataset.n_classes,) or not answers.isfinite().all():
-        raise InputError(f"{path} answers with {tuple(answers.shape[1:])} numbers to an input, and not with a finite one for each of the "
-                         f"{dataset.n_classes} classes")
-    return network
-
-
 def same(path: Path, header: Mapping[str, Any], expected: Architecture) -> None:
     """Raises FileError if the network in `path` was cut from another one than `expected`."""
     found = store.architecture_of(path, header)

@@ -13,7 +13,7 @@ from torch import nn
 import sparsify
 from sparsify import data, models
 from sparsify.settings import InputError
-from stages import controls, networks, params, prune, runtime, train_baseline, train_bayesian
+from stages import controls, networks, params, prune, recovery, runtime, train_baseline, train_bayesian
 
 REPO, PARAMS, TEACHER = Path(__file__).parents[2], Path("params.yaml"), Path("teacher.safetensors")
 QUICK = ("recipe=smoke", "finetune.distill=0.9", "finetune.train.shift=1", "controls.methods=[magnitude]", "prune.threshold=9")
@@ -41,7 +41,7 @@ def taught(*overrides: str) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
 
 def loaded() -> nn.Module:
     chosen, dataset = params.load(), data.load(runtime.DATASET)
-    return networks.teacher(chosen, networks.load(runtime.BASELINE, networks.architecture(chosen, dataset)), dataset)
+    return recovery.teacher_of(chosen, networks.load(runtime.BASELINE, networks.architecture(chosen, dataset)), dataset)
 
 
 def test_another_network_teaches_what_prune_and_controls_make(monkeypatch):
@@ -104,9 +104,9 @@ def broken() -> None:
     (lambda: TEACHER.write_text("no network"), "and a safetensors file"),
     (lambda: None, "is no file"),
     (TEACHER.mkdir, "is no file"),
-    (lambda: built("lenet5", (1, 28, 28), 7), r"answers with \(7,\) numbers to an input, and not with a finite one for each of the 10"),
-    (broken, "and not with a finite one for each"),
-    (lambda: built("resnet20", (3, 32, 32), 10), r"cannot answer about inputs of shape \(1, 28, 28\)"),
+    (lambda: built("lenet5", (1, 28, 28), 7), r"the teacher answers with \(7,\) to an input, and the model with \(10,\)"),
+    (broken, "answers with what is no finite number"),
+    (lambda: built("resnet20", (3, 32, 32), 10), "the teacher cannot answer about the training inputs"),
     (lambda: save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))), "holds a Sequential, which is no built-in network"),
 ], ids=["no network", "no file", "a folder", "other classes", "not a number", "other inputs", "a class of one's own"])
 def test_what_cannot_teach_is_refused(make, words):
@@ -114,7 +114,8 @@ def test_what_cannot_teach_is_refused(make, words):
     runtime.main(train_baseline.train_baseline)
     make()
     prepare(f"finetune.teacher={TEACHER}")
-    with pytest.raises(InputError, match=rf"^finetune\.teacher: .*{words}.*; name the file of a network that a stage or sparsify"):
+    said = rf"^finetune\.teacher, teacher\.safetensors: .*{words}.*; name the file of a network that a stage or sparsify"
+    with pytest.raises(InputError, match=said):
         loaded()
 
 
