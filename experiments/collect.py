@@ -42,7 +42,7 @@ NO_TARGET = dict.fromkeys(("units", "weights", "nonzeros", "macs"))
 # Keys that came after the first rows, at the values that leave a run as it was before them: its rows stay what they are.
 LATER = {"prior": {"target": NO_TARGET}, "prune": {"target": NO_TARGET, "max_final_drop": None, "trial_epochs": None, "order": "log_alpha"},
          "bayesian": {"distill": 0.0, "temperature": 2.0, "noise_lr_factor": 1.0, "snapshots": 0},
-         "finetune": {"teacher": runtime.BASELINE.name},
+         "finetune": {"teacher": runtime.BASELINE.name, "regrow": 0.0},
          "data": {"path": "sparsify/data/named.py", "size": None, "channels": None, "skip_unreadable": False},
          "model": {"path": "sparsify/models", "weights": None},
          "export": {"normalise": False, "calibration": 256},

@@ -103,7 +103,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
                                    f"bayesian ({prior.kind})", files.path("bayesian"))
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
-                          lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed)
+                          lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
     score_dense, trials = task.score(dense), list[budget.Trial]()
     if given.max_drop is None:
         threshold = cuts.exactly(wish)

@@ -69,7 +69,8 @@ LossFunction = Callable[[Batch], Terms]
 def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: StepSettings,
         evaluate: Callable[[], dict[str, float]], label: str, after_step: Callable[[], None] = lambda: None, total_steps: int | None = None,
         lr_factors: Mapping[str, float] = MappingProxyType({}), state: Path | None = None, save_every_seconds: float = 60.0,
-        captured: bool = True, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
+        captured: bool = True, also: Mapping[str, nn.Module] = MappingProxyType({}),
+        after_epoch: Callable[[float], None] = lambda done: None) -> list[dict[str, float]]:
     """Trains `model` in place and returns one row an epoch: the mean of every term, what `evaluate` says, the seconds.
 
     train: of a loader the batches are its own, whatever settings.batch_size says.
@@ -77,7 +78,8 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
     lr_factors: as `make_optimizer` takes them.
     state: a file that keeps the state of the last epoch, written no more often than `save_every_seconds` and whenever training ends;
         if it is there at the start, training goes on from it. Whoever keeps what was trained deletes it after that.
-    also: what else the state has to keep, by name: modules that `after_step` changes.
+    also: what else the state has to keep, by name: modules that `after_step` or `after_epoch` changes.
+    after_epoch: is told the share of all steps that are taken, before `evaluate`; the gradients are still those of the last step.
     captured: on a CUDA device, whether steps are replayed as a graph; what Python does in `loss`, `model` and `after_step` is then done
         at a few steps alone (sparsify/capture.py).
     Convolutions are trained channels-last. Draws from torch's global random state alone.
@@ -146,6 +148,7 @@ def fit(model: nn.Module, train: Split | Loaded, loss: LossFunction, settings: S
                 raise InputError(f"{label}: BatchNorm cannot take the statistics of a batch of one example; raise the batch_size") from None
             means = _means(distributed.mean(history), names, epoch * steps, label, model)
             model.eval()
+            after_epoch(min(1.0, (epoch + 1) * steps / total_steps))
             reached = evaluate()
             row = {"epoch": epoch + 1, **means, **reached, "seconds": time.perf_counter() - start}
             curve.append({key: value if key == "epoch" else round(value, 5) for key, value in row.items()})

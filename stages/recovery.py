@@ -18,7 +18,7 @@ def recovery_of(params: Params, dense: nn.Module, dataset: Dataset, train: StepS
     """dense: the teacher, unless params.yaml names another. train: in place of finetune.train"""
     task, train, teacher = Task(dataset.train, dataset.validation), train or params.finetune.train, teacher_of(params, dense, dataset)
     return Recovery(task.train, task.learnt(train, teacher, params.finetune.distill, params.finetune.temperature),
-                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed)
+                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed, params.finetune.regrow)
 
 
 def teacher_of(params: Params, dense: nn.Module, dataset: Dataset) -> nn.Module:

@@ -1,7 +1,7 @@
 """Masks: weights at zero, and silence for every unit that is not kept or has lost all its inputs or all its readers."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -158,18 +158,6 @@ def _fall_silent(tensors: Mapping[str, Tensor], streams: list[Stream], alive: di
 def _any_along(weight: Tensor, dim: int) -> Tensor:
     """Whether anything is not zero at each place of `dim`.  (*, n, *) -> (n,) bool"""
     return (weight != 0).movedim(dim, 0).flatten(1).any(1) if weight.ndim > 1 else weight != 0
-
-
-def hold_zeros(model: nn.Module) -> Callable[[], None]:
-    """A function that puts the weights that are zero now back to zero, to be called after every training step."""
-    weights = [parameter for name, parameter in model.named_parameters() if parameter.ndim > 1]
-    held = [(weight, weight != 0) for weight in weights if not weight.all()]
-
-    @torch.no_grad()
-    def hold() -> None:
-        for weight, mask in held:
-            weight.mul_(mask)
-    return hold
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a small network is given after the cut: training, as a rule with the dense one as its teacher, its zeros held."""
+"""What a small network is given after the cut: training, as a rule with the dense one as its teacher; its zeros stay as many."""
 
 import copy
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from sparsify.compress.masks import hold_zeros
+from sparsify.compress.zeros import Zeros
 from sparsify.data import Loaded, Split
 from sparsify.settings import Fraction, Settings
 from sparsify.training import LossFunction, StepSettings, Temperature, TrainSettings, fit, seed_draws
@@ -20,6 +20,7 @@ _TIMED_STEPS = 20
 class RecoverySettings(Settings):
     distill: Fraction = 0.9  # share of the loss that comes from the dense teacher
     temperature: Temperature = 2.0
+    regrow: Fraction = 0.0  # share of each layer's weights that change places with zeros after an epoch, at first; 0: zeros stay
     train: TrainSettings = _TRAIN
 
 
@@ -32,6 +33,7 @@ class Recovery:
     evaluate: Callable[[nn.Module], dict[str, float]]
     settings: StepSettings
     seed: int
+    regrow: float = 0.0  # as RecoverySettings say
 
     def __call__(self, small: nn.Module, label: str, epochs: int | None = None, total_steps: int | None = None,
                  state: Path | None = None) -> list[dict[str, float]]:
@@ -41,8 +43,9 @@ class Recovery:
         The seed is set here, so that the way in which the network became small does not decide which images come first."""
         seed_draws(self.train, self.seed)
         settings = self.settings if epochs is None else TrainSettings(**vars(self.settings) | {"epochs": epochs})
-        return fit(small, self.train, self.loss(small), settings, lambda: self.evaluate(small), label, hold_zeros(small), total_steps,
-                   state=state)
+        zeros = Zeros(small, self.regrow)
+        return fit(small, self.train, self.loss(small), settings, lambda: self.evaluate(small), label, zeros.hold, total_steps,
+                   state=state, also={"zeros": zeros}, after_epoch=zeros.move)
 
     def seconds_per_epoch(self, network: nn.Module) -> float:
         """About: by a few steps of a copy."""

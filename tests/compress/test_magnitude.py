@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 from sparsify import models
 from sparsify.compress import magnitude, masks
 from sparsify.compress.remove import remove
+from sparsify.compress.zeros import Zeros
 from sparsify.data import Split
 from sparsify.losses import cross_entropy
 from sparsify.settings import InputError
@@ -168,7 +169,7 @@ def test_retraining_the_small_network_equals_retraining_with_the_masks_held(netw
         start = masked(train[:])
     for net in (masked, small):
         torch.manual_seed(3)
-        fit(net, train, cross_entropy(net, settings), settings, dict, "test", masks.hold_zeros(net), total_steps=12)
+        fit(net, train, cross_entropy(net, settings), settings, dict, "test", Zeros(net).hold, total_steps=12)
     with torch.no_grad():
         logits = masked.eval()(train[:])
         moved = (logits - start).abs().max()
@@ -183,7 +184,7 @@ def test_zeros_among_the_weights_stay_through_retraining(network, structures, tr
     pruned = magnitude.zeroed(model, kept)
     settings = train_settings(batch_size=8, weight_decay=0.1)
     train = Split(images("lenet5", 16), torch.arange(16) % 10)
-    fit(pruned, train, cross_entropy(pruned, settings), settings, dict, "test", masks.hold_zeros(pruned), total_steps=5)
+    fit(pruned, train, cross_entropy(pruned, settings), settings, dict, "test", Zeros(pruned).hold, total_steps=5)
     for name, mask in kept.items():
         assert torch.equal(pruned.get_parameter(name) != 0, mask)
         assert (pruned.get_parameter(name) != model.get_parameter(name))[mask].any()

@@ -87,27 +87,6 @@ def test_masks_that_do_not_fit_are_refused(network, masks_given, words):
         mask(network, pictures(), **masks_given)
 
 
-@pytest.mark.parametrize("make_optimizer", [
-    lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.5),
-    lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1)], ids=["adamw", "sgd"])
-def test_hold_zeros_keeps_zeros_in_training_and_moves_the_rest(make_optimizer):
-    network = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
-    zero = torch.rand(5, 6) < 0.5
-    optimizer = make_optimizer(network.parameters())
-    network(torch.randn(8, 6)).square().sum().backward()  # momentum from before the zeros
-    optimizer.step()
-    network[0].weight.data[zero] = 0
-    before, hold = copy.deepcopy(network), masks.hold_zeros(network)
-    for _ in range(5):
-        optimizer.zero_grad()
-        network(torch.randn(8, 6)).square().sum().backward()
-        optimizer.step()
-        hold()
-        assert torch.equal(network[0].weight == 0, zero)
-    for layer, old in zip((network[0], network[2]), (before[0], before[2]), strict=True):
-        assert ((layer.weight != old.weight) | (old.weight == 0)).all() and (layer.bias != old.bias).all()
-
-
 def test_drawn_anew_keeps_the_zeros_and_the_pixels_and_nothing_else(network):
     keep = {f"{name}.weight": torch.rand(layer.weight.shape) < 0.2 for name, layer in layers(network).items()}
     keep["fc1.weight"] &= torch.rand(784) < 0.5

@@ -1,0 +1,57 @@
+"""The weights of a network that are zero: they stay so while it trains, or some of them change places."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+_LAST = 0.75  # of the training: from there on all places stay (arXiv:1911.11134 sec. 4)
+
+
+class Zeros(nn.Module):
+    """Tensors of weights of `model` that hold zeros, biases and norms not among them; a module, so that a training's state keeps them.
+
+    moving: the share of the other weights, layer by layer, that change places after the first epoch. It falls to nothing by three
+        quarters of the training, as a cosine (RigL, arXiv:1911.11134, Algorithm 1)."""
+
+    def __init__(self, model: nn.Module, moving: float = 0.0):
+        super().__init__()
+        self.moving = moving
+        self._weights = [parameter for parameter in model.parameters() if parameter.ndim > 1 and not parameter.all()]
+        for number, weight in enumerate(self._weights):
+            self.register_buffer(str(number), (weight != 0).detach().contiguous())
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Puts them back to zero, after a training step."""
+        for weight, kept in zip(self._weights, self.buffers(), strict=True):
+            weight.mul_(kept)
+
+    @torch.no_grad()
+    def move(self, done: float) -> None:
+        """After an epoch: the smallest weights become zeros, and as many zeros, where the gradient of the last step was the largest, start
+        to grow. No unit dies or comes to life by it: the largest weight of each output and each input of a layer stays, and where all are
+        zero, none grows.
+
+        done: the share of the training that is behind us."""
+        share = self.moving / 2 * (1 + math.cos(math.pi * done / _LAST)) if done < _LAST else 0.0
+        for weight, kept in zip(self._weights, self.buffers(), strict=True):
+            if share and weight.grad is not None:
+                size, pull = (values.detach().abs().contiguous() for values in (weight, weight.grad))
+                largest, alive = _most(size)
+                free, empty = kept & ~largest, ~kept & alive
+                count = min(int(share * kept.sum()), int(free.sum()), int(empty.sum()))
+                go, come = _places(-size, free, count), _places(pull, empty, count)
+                kept.view(-1)[go], kept.view(-1)[come] = False, True
+        self.hold()
+
+
+def _most(size: Tensor) -> tuple[Tensor, Tensor]:
+    """Which is the largest of its output or of its input; and for which neither has zeros alone.  (O, I, ...) -> the same shape, bool"""
+    outputs, inputs = (size.amax([other for other in range(size.ndim) if other != dim], keepdim=True) for dim in (0, 1))
+    return (size == outputs) | (size == inputs), (outputs > 0) & (inputs > 0)
+
+
+def _places(value: Tensor, among: Tensor, count: int) -> Tensor:
+    """Of the largest values.  -> (count,) indices of the flattened tensor"""
+    return value.masked_fill(~among, -math.inf).flatten().topk(count).indices
