@@ -11,6 +11,7 @@ from sparsify import training
 from sparsify.bayes.convert import bayesianize, noise_parameters
 from sparsify.bayes.objective import negative_elbo, update_priors
 from sparsify.capture import WARM_UP
+from sparsify.compress.zeros import Zeros
 from sparsify.data import Scaling, Split
 from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.settings import InputError
@@ -105,24 +106,21 @@ def test_mixed_precision_is_captured(cpu_or_cuda, silence, monkeypatch, train_se
     assert_captured_is_eager(cpu_or_cuda, settings, kind=kind, prior=prior_settings(kind=kind) if kind else None, tolerance=1e-3)
 
 
-@pytest.mark.parametrize("moving", [2, 0])
-def test_a_teacher_and_held_zeros_are_captured(cpu_or_cuda, train_settings, moving):
+@pytest.mark.parametrize(("shift", "regrow"), [(2, 0.0), (0, 0.0), (0, 0.5)])
+def test_a_teacher_and_zeros_held_or_moved_are_captured(cpu_or_cuda, train_settings, shift, regrow):
     train, model = data(cpu_or_cuda), network(cpu_or_cuda)
     with torch.no_grad():
+        model[4].weight[3:6, ::2] = 0
         model[4].weight[:3] = 0
-    held = model[4].weight != 0
-
-    def after_step():
-        with torch.no_grad():
-            model[4].weight.mul_(held)
-    settings, results = train_settings(epochs=4, optimizer="sgd", shift=moving, label_smoothing=0.1), []
-    start = copy.deepcopy(model.state_dict())
+    settings, results = train_settings(epochs=4, optimizer="sgd", shift=shift, label_smoothing=0.1), []
+    start, before = copy.deepcopy(model.state_dict()), model[4].weight != 0
     for captured in (True, False):
         model.load_state_dict(start)
-        teacher = answers(network(cpu_or_cuda), train, settings)
-        results.append(copy.deepcopy(trained(cpu_or_cuda, settings, captured, model=model, after_step=after_step,
+        teacher, zeros = answers(network(cpu_or_cuda), train, settings), Zeros(model, regrow)
+        results.append(copy.deepcopy(trained(cpu_or_cuda, settings, captured, model=model, after_step=zeros.hold, after_epoch=zeros.move,
                                              make_loss=lambda model, s, teacher=teacher: distillation(model, teacher, s, 0.5, 2.0))))
-        assert not model[4].weight[:3].any() and model[4].weight[3:].all()
+        after = model[4].weight != 0
+        assert after.sum() == before.sum() and torch.equal(after, before) == (regrow == 0)
     assert_alike(*results)
 
 
