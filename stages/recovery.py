@@ -15,10 +15,11 @@ from stages.params import Params
 
 
 def recovery_of(params: Params, dense: nn.Module, dataset: Dataset, train: StepSettings | None = None) -> Recovery:
-    """dense: the teacher, unless params.yaml names another. train: in place of finetune.train"""
+    """dense: the teacher, unless params.yaml names another. train: in place of finetune.train, and too short for zeros to move"""
+    regrow = params.finetune.regrow if train is None else 0.0
     task, train, teacher = Task(dataset.train, dataset.validation), train or params.finetune.train, teacher_of(params, dense, dataset)
     return Recovery(task.train, task.learnt(train, teacher, params.finetune.distill, params.finetune.temperature),
-                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed, params.finetune.regrow)
+                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed, regrow)
 
 
 def teacher_of(params: Params, dense: nn.Module, dataset: Dataset) -> nn.Module:

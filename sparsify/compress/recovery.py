@@ -20,8 +20,8 @@ _TIMED_STEPS = 20
 class RecoverySettings(Settings):
     distill: Fraction = 0.9  # share of the loss that comes from the dense teacher
     temperature: Temperature = 2.0
-    regrow: Fraction = 0.0  # share of each layer's weights that change places with zeros after an epoch, at first; 0: zeros stay
     train: TrainSettings = _TRAIN
+    regrow: Fraction = 0.0  # share of a layer's weights that change places with zeros after an epoch, at the start; 0: zeros stay
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 _LAST = 0.75  # of the training: from there on all places stay (arXiv:1911.11134 sec. 4)
 
@@ -11,13 +12,16 @@ _LAST = 0.75  # of the training: from there on all places stay (arXiv:1911.11134
 class Zeros(nn.Module):
     """Tensors of weights of `model` that hold zeros, biases and norms not among them; a module, so that a training's state keeps them.
 
-    moving: the share of the other weights, layer by layer, that change places after the first epoch. It falls to nothing by three
-        quarters of the training, as a cosine (RigL, arXiv:1911.11134, Algorithm 1)."""
+    moving: the share of a layer's weights, of those that are not zero, that change places with zeros after an epoch. It is this at the
+        start and falls to nothing by three quarters of the training, as a cosine (RigL, arXiv:1911.11134, Algorithm 1). Linear layers
+        and convolutions without groups take part; other tensors keep their zeros where they are."""
 
     def __init__(self, model: nn.Module, moving: float = 0.0):
         super().__init__()
         self.moving = moving
         self._weights = [parameter for parameter in model.parameters() if parameter.ndim > 1 and not parameter.all()]
+        self._free = {id(layer.weight) for layer in model.modules()
+                      if isinstance(layer, nn.Linear) or (isinstance(layer, _ConvNd) and layer.groups == 1)}
         for number, weight in enumerate(self._weights):
             self.register_buffer(str(number), (weight != 0).detach().contiguous())
 
@@ -29,17 +33,17 @@ class Zeros(nn.Module):
 
     @torch.no_grad()
     def move(self, done: float) -> None:
-        """After an epoch: the smallest weights become zeros, and as many zeros, where the gradient of the last step was the largest, start
-        to grow. No unit dies or comes to life by it: the largest weight of each output and each input of a layer stays, and where all are
-        zero, none grows.
+        """After an epoch: the smallest weights become zeros, and as many zeros, where the gradient of the last batch was the largest,
+        start to grow. No unit dies or comes to life by it: the largest weight of each output and each input of a layer stays, and where
+        all are zero, none grows.
 
         done: the share of the training that is behind us."""
         share = self.moving / 2 * (1 + math.cos(math.pi * done / _LAST)) if done < _LAST else 0.0
         for weight, kept in zip(self._weights, self.buffers(), strict=True):
-            if share and weight.grad is not None:
+            if share and weight.grad is not None and id(weight) in self._free:
                 size, pull = (values.detach().abs().contiguous() for values in (weight, weight.grad))
                 largest, alive = _most(size)
-                free, empty = kept & ~largest, ~kept & alive
+                free, empty = kept & ~largest, ~kept & alive & (pull > 0)
                 count = min(int(share * kept.sum()), int(free.sum()), int(empty.sum()))
                 go, come = _places(-size, free, count), _places(pull, empty, count)
                 kept.view(-1)[go], kept.view(-1)[come] = False, True

@@ -1,6 +1,7 @@
 """Zeros in training: they stay, or they change places and no unit dies or comes to life."""
 
 import copy
+import math
 from functools import partial
 
 import pytest
@@ -84,9 +85,11 @@ def test_the_share_that_moves_falls_to_nothing():
     assert moved == pytest.approx([0.4, 0.3, 0.2, 0.0, 0.0, 0.0], abs=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 3, 3)], ids=["linear", "convolution"])
-def test_no_unit_dies_or_comes_to_life(shape):
-    layer = nn.Linear(9, 6, bias=False) if len(shape) == 2 else nn.Conv2d(9, 6, 3, bias=False).to(memory_format=torch.channels_last)
+@pytest.mark.parametrize("layer", [
+    nn.Linear(9, 6, bias=False), nn.Conv2d(9, 6, 3, bias=False).to(memory_format=torch.channels_last),
+    nn.ConvTranspose1d(6, 9, 2, bias=False)], ids=["linear", "convolution", "transposed"])
+def test_no_unit_dies_or_comes_to_life(layer):
+    shape = layer.weight.shape
     with torch.no_grad():
         layer.weight[torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.7] = 0
         layer.weight[4], layer.weight[:, 2] = 0, 0
@@ -95,12 +98,47 @@ def test_no_unit_dies_or_comes_to_life(shape):
     for _ in range(20):
         layer.weight.data += torch.rand(shape)
         zeros.hold()
-        layer.weight.grad = torch.randn(shape).to(memory_format=torch.channels_last if len(shape) == 4 else torch.contiguous_format)
+        layer.weight.grad = torch.randn_like(layer.weight)
         before = next(zeros.buffers()).clone()
         zeros.move(0.0)
         kept = next(zeros.buffers())
         assert kept.sum() == count and not torch.equal(kept, before)
         assert all(torch.equal(kept.transpose(0, dim).flatten(1).any(1), alive[dim]) for dim in (0, 1))
+
+
+class Table(nn.Module):
+    """Its units are the last dim, as those of a table of positions are."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, 8, 6))
+
+
+@pytest.mark.parametrize("layer", [nn.Conv1d(4, 8, 3, groups=2), nn.Conv1d(8, 8, 3, groups=8), nn.Embedding(8, 6), Table(),
+                                   nn.Linear(8, 6).requires_grad_(False)], ids=["groups", "depthwise", "embedding", "table", "frozen"])
+def test_what_takes_no_part_keeps_its_zeros(layer):
+    layer.weight.data[torch.rand(layer.weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5] = 0
+    before, zeros = layer.weight != 0, Zeros(layer, moving=0.5)
+    if layer.weight.requires_grad:
+        layer.weight.grad = torch.randn_like(layer.weight)
+    zeros.move(0.0)
+    layer.weight.data += 1
+    zeros.hold()
+    assert torch.equal(layer.weight != 0, before)
+
+
+@pytest.mark.parametrize("nothing", [0.0, math.nan])
+def test_nothing_grows_where_nothing_pulls(nothing):
+    layer = nn.Linear(20, 10, bias=False)
+    layer.weight.data[torch.rand(10, 20, generator=torch.Generator().manual_seed(0)) < 0.5] = 0
+    before, zeros = layer.weight != 0, Zeros(layer, moving=0.5)
+    layer.weight.grad = torch.full((10, 20), nothing)
+    zeros.move(0.0)
+    assert torch.equal(layer.weight != 0, before)
+    layer.weight.grad[3] = 1.0  # one output alone
+    zeros.move(0.0)
+    kept = next(zeros.buffers())
+    assert kept.sum() == before.sum() and kept[3].sum() > before[3].sum() and not (kept & ~before)[[0, 1, 2, 4]].any()
 
 
 def test_a_recovery_moves_zeros_or_not():
