@@ -169,7 +169,7 @@ def test_a_state_of_other_zeros_is_refused(tmp_path):
     state = tmp_path / "state.pt"
     recovered(sparse(), 0.5, state)
     dense = sparse(zeros=0.0)
-    with pytest.raises(InputError, match="state"):
+    with pytest.raises(InputError, match="zeros has other keys"):
         recovered(dense, 0.5, state)
 
 

@@ -1,4 +1,5 @@
-"""finetune.teacher, through the stages: another network than the dense one may teach, if it has learnt from the same examples."""
+"""The recovery that params.yaml asks for: whether zeros move, and who teaches, which may be another network than the dense one, if it has
+learnt from the same examples."""
 
 import json
 import shutil
@@ -68,6 +69,14 @@ def test_what_recovers_depends_on_the_teacher():
     assert len(recovering) == 3
     for stage in recovering:
         assert "${finetune.teacher}" in stage["deps"] and {"finetune", "finetune.teacher"} & set(stage["params"])
+
+
+def test_zeros_move_in_the_recovery_of_what_is_left_and_of_the_controls_and_stay_in_the_sweeps():
+    prepare("finetune.regrow=0.3")
+    chosen, dataset = params.load(), data.load(runtime.DATASET)
+    dense = networks.architecture(chosen, dataset).build()
+    assert recovery.recovery_of(chosen, dense, dataset).regrow == 0.3
+    assert recovery.recovery_of(chosen, dense, dataset, chosen.sweep.train).regrow == 0.0
 
 
 def test_a_teacher_may_be_of_the_network_that_model_name_names_and_of_no_other_code(monkeypatch):
