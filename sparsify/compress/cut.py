@@ -10,9 +10,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from sparsify.compress.exact import NarrowLayerNorm, NarrowRMSNorm, PickingLinear
+from sparsify.models.own import CUT
 from sparsify.structure import Structure
-
-_NOTE = "sparsify_cut"  # the attribute of a small network that says what stayed; `copy.deepcopy` takes it along
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Cut:
 
 def cut_of(network: nn.Module) -> Cut:
     """What of its full-size class a network has; all of it, where nothing was removed."""
-    cut = getattr(network, _NOTE, None)
+    cut = getattr(network, CUT, None)  # which `copy.deepcopy` takes along
     return cut if isinstance(cut, Cut) else Cut()
 
 
@@ -93,7 +92,7 @@ def sliced(model: nn.Module, cut: Cut) -> nn.Module:
         linear = small.get_submodule(path)
         if isinstance(linear, nn.Linear):
             _replace(small, linear, PickingLinear(linear, index))
-    setattr(small, _NOTE, _after(cut_of(model), cut))
+    setattr(small, CUT, _after(cut_of(model), cut))
     return small
 
 

@@ -12,6 +12,7 @@ from sparsify.models import checked
 from sparsify.models.checked import difficulty
 from sparsify.settings import InputError
 
+CUT = "sparsify_cut"  # the attribute of a small network that says what stayed of its full-size class
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -21,6 +22,8 @@ def is_name(name: str) -> bool:
 
 def network(name: str, input_shape: Sequence[int], n_classes: int, width: float) -> nn.Module:
     """What `package.module:function` returns, called with those of `input_shape`, `n_classes` and `width` that its signature names.
+
+    A network that was shrunk counts as one at full size from here on, so that it can be shrunk again.
 
     Raises InputError, in one line, for code that cannot be imported or called, and for what is no classifier of such examples."""
     function = _function(name)
@@ -32,7 +35,8 @@ def network(name: str, input_shape: Sequence[int], n_classes: int, width: float)
         made = function(**given)
     except (Exception, SystemExit) as error:
         raise InputError(f"model.name {name} fails when it is called with {', '.join(given) or 'nothing'}: {difficulty(error)}") from None
-    return checked.network(made, name, input_shape, n_classes, training=True)
+    vars(checked.network(made, name, input_shape, n_classes, training=True)).pop(CUT, None)
+    return made
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from sparsify.compress.remove import remove
+from sparsify.compress.store import load, save
 from sparsify.models import Architecture
 from sparsify.settings import InputError
 
 CODE = '''
 import torch
 from torch import nn
+from sparsify.compress.remove import remove
 
 class Mlp(nn.Module):
     def __init__(self, input_shape, n_classes, width=1.0):
@@ -44,6 +47,9 @@ def whole(): return nn.Sequential(nn.Linear(6, 4), nn.Threshold(0, 0), Whole())
 class Whole(nn.Module):
     def forward(self, x): return x.long()
 number = 4
+def shrunk():
+    torch.manual_seed(0)
+    return remove(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4)), torch.ones(2, 6), {"0": torch.arange(5) > 0})[0]
 '''
 
 
@@ -75,6 +81,15 @@ def test_what_a_function_does_not_name_it_is_not_given():
     torch.manual_seed(0)
     nn.Linear(6, 5), nn.Linear(5, 4)
     assert model[1].out_features == 5 and model.training and torch.equal(torch.rand(1), after)  # the check draws nothing
+
+
+def test_a_network_that_was_shrunk_is_of_full_size_and_can_be_shrunk_again(tmp_path):
+    network, x = build("mine.net:shrunk"), torch.randn(2, 6)
+    again, _ = remove(network, x, {"0": torch.tensor([True, False, False, True])})
+    for model, width in ((network, 4), (again, 2)):
+        save(model, tmp_path / "small.safetensors")
+        loaded = load(tmp_path / "small.safetensors", build("mine.net:shrunk"))
+        assert loaded[0].out_features == width and torch.equal(loaded(x), model(x))
 
 
 def test_an_architecture_is_plain_data_until_it_is_built():
