@@ -137,14 +137,16 @@ def training_curves(curves: dict[str, DataFrame], title: str) -> Figure:
     everything = pd.concat([curve["validation_accuracy"] for curve in curves.values()])
     for phase, (name, look) in PHASES.items():
         curve, accuracy, terms = curves[phase], panels[f"accuracy {phase}"], panels[f"terms {phase}"]
-        accuracy.plot(curve["epoch"], curve["validation_accuracy"], color=look.color)
+        marker = "." if len(curve) == 1 else ""  # a line of one point is not seen
+        accuracy.plot(curve["epoch"], curve["validation_accuracy"], color=look.color, marker=marker)
         style.accuracy_axis(accuracy, everything, style.in_sight(everything), "")
         accuracy.set_title(name)
         labels = []
         for term in (column for column in curve if column in TERMS):
             color, line = TERMS[term]
-            terms.plot(curve["epoch"], curve[term], line, color=color)
-            labels.append(Label(term, curve["epoch"].iloc[-1], curve[term].iloc[-1], color))
+            terms.plot(curve["epoch"], curve[term], line, color=color, marker=marker)
+            if curve[term].iloc[-1] > 0:  # a KL of nothing yet has no place on a logarithmic axis
+                labels.append(Label(term, curve["epoch"].iloc[-1], curve[term].iloc[-1], color))
         terms.set(xlabel="epoch", yscale="log")
         style.label_ends(terms, labels)
     panels["accuracy baseline"].set_ylabel("validation accuracy (%)")

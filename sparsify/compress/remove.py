@@ -43,7 +43,7 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     trial = _Trial(masked, telling, structure, Proof(telling, example), leave)
     small, gap = trial.solve(wish)
     kept = {name: "protected" for name in guarded if not alive[name].all()} | trial.kept
-    return small, Report.of(structure, model, small, alive, trial.done, kept, gap)
+    return small, Report.of(structure, model, small, alive, trial.done, kept, gap, inputs)
 
 
 def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *,

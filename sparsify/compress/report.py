@@ -25,12 +25,13 @@ class Report:
 
     @classmethod
     def of(cls, structure: Structure, model: nn.Module, small: nn.Module, alive: Mapping[str, Tensor], cut: Mapping[str, Tensor],
-           kept: Mapping[str, str], gap: float) -> "Report":
+           kept: Mapping[str, str], gap: float, inputs: bool = False) -> "Report":
+        """inputs: whether features of the network's input might leave"""
         before = {name: stream.size for name, stream in structure.streams.items()}
         after = {name: int(cut[name].sum()) if name in cut else size for name, size in before.items()}
         after |= {name: int(alive[name].sum()) for name, stream in structure.streams.items() if not stream.writers and name not in kept}
         fixed = {name: stream.fixed for name, stream in structure.streams.items()
-                 if stream.fixed is not None and after[name] == stream.size}
+                 if stream.fixed is not None and after[name] == stream.size and (stream.writers or not inputs)}
         count = [sum(parameter.numel() for parameter in network.parameters()) for network in (model, small)]
         macs = [_macs(network, structure) for network in (model, small)]
         return cls(before, after, dict(alive), dict(kept), fixed, (count[0], count[1]), (macs[0], macs[1]), _zeros(small, structure), gap)

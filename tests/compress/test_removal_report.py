@@ -64,8 +64,8 @@ def test_single_weights_at_zero_are_counted_and_those_that_left_are_not():
 
 def test_features_of_the_input_that_left_are_counted():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    for keep, after, note in (({}, 4, "fixed: network input"), ({"input": KEPT}, 3, "")):
-        _, report = remove(network, torch.randn(2, 4), keep)
+    for keep, inputs, after, note in (({}, False, 4, "fixed: network input"), ({}, True, 4, ""), ({"input": KEPT}, False, 3, "")):
+        _, report = remove(network, torch.randn(2, 4), keep, inputs=inputs)
         assert lines(report)["input"] == ("4", str(after), note)
 
 

@@ -65,6 +65,15 @@ def test_training_curves_are_those_of_their_phase_and_terms_are_named_at_their_e
         assert lines(panels[column]) == [[[1, 2, 3, 4, 5, 6], [value] * 6]]
 
 
+@pytest.mark.filterwarnings("error")  # of a layout that cannot be made
+def test_trainings_of_one_epoch_are_dots_and_a_kl_of_nothing_has_no_name():
+    curves = {"baseline": curve(95, 1, nll=0.1), "bayesian": curve(94, 1, nll=0.2, kl=0.0), "finetune": curve(93, 1, nll=0.03)}
+    figure = legible(plot.training_curves(curves, "a title"))
+    assert all(line.get_marker() == "." for axes in figure.axes for line in axes.get_lines())
+    [terms] = [axes for axes in figure.axes if axes.get_label() == "terms bayesian"]
+    assert named(terms).keys() == {"nll"}
+
+
 def test_the_bars_of_units_are_as_long_as_what_was_kept():
     figure = legible(plot.units_kept(pd.DataFrame({"layer": ["fc1", "fc2"], "total": [300, 1000], "kept": [30, 900]}), "a title"))
     axes, = figure.axes
