@@ -20,11 +20,15 @@
   }
 
   function stroke(from, to) {
-    Object.assign(pen, { strokeStyle: "white", lineWidth: canvas.width / 13, lineCap: "round", lineJoin: "round" });
+    const lineWidth = canvas.width / 13;
+    Object.assign(pen, { strokeStyle: "white", fillStyle: "white", lineWidth, lineCap: "round" });
     pen.beginPath();
     pen.moveTo(...from);
     pen.lineTo(...to);
     pen.stroke();
+    pen.beginPath(); // a line without length is not drawn, by the standard
+    pen.arc(...to, lineWidth / 2, 0, 2 * Math.PI);
+    pen.fill();
   }
 
   // The ink scaled into 20 of 28 pixels with its centre of mass in the middle, as MNIST's digits are; height * width numbers from 0 to 1.
