@@ -25,7 +25,7 @@ class Report:
 
     @classmethod
     def of(cls, structure: Structure, model: nn.Module, small: nn.Module, alive: Mapping[str, Tensor], cut: Mapping[str, Tensor],
-           kept: Mapping[str, str], gap: float, inputs: bool = False) -> "Report":
+           kept: Mapping[str, str], gap: float, inputs: bool) -> "Report":
         """inputs: whether features of the network's input might leave"""
         before = {name: stream.size for name, stream in structure.streams.items()}
         after = {name: int(cut[name].sum()) if name in cut else size for name, size in before.items()}

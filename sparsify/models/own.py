@@ -35,8 +35,9 @@ def network(name: str, input_shape: Sequence[int], n_classes: int, width: float)
         made = function(**given)
     except (Exception, SystemExit) as error:
         raise InputError(f"model.name {name} fails when it is called with {', '.join(given) or 'nothing'}: {difficulty(error)}") from None
-    vars(checked.network(made, name, input_shape, n_classes, training=True)).pop(CUT, None)
-    return made
+    found = checked.network(made, name, input_shape, n_classes, training=True)
+    vars(found).pop(CUT, None)
+    return found
 
 
 def _function(name: str) -> Callable[..., Any]:
