@@ -82,9 +82,11 @@ class Prune(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.threshold is not None and self.max_final_drop is not None:
-            raise InputError(f"prune.threshold is {self.threshold:g} and prune.max_final_drop {self.max_final_drop:g}; only one of them "
-                             "can say where to cut: set the other to null")
+        others = {f"target.{name}": size for name, size in self.target.given().items()} | {"max_final_drop": self.max_final_drop}
+        for name, value in others.items():
+            if self.threshold is not None and value is not None:
+                raise InputError(f"prune.threshold is {self.threshold:g} and prune.{name} {value:g}; only one of them can say where to cut: "
+                                 "set the other to null")
 
 
 @dataclass(frozen=True)

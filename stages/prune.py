@@ -44,7 +44,7 @@ def prune(params: Params) -> None:
         epochs = params.prune.trial_epochs or default_trial_epochs(params.finetune.train.epochs)
         best, tried, rows = search(cuts, rows, accuracy(dense), final_drop, recovery, epochs, trials)
         threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
-    elif threshold is None and params.prune.target.given():
+    elif params.prune.target.given():
         threshold = cuts.exactly(params.prune.target)
     elif threshold is None:
         threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)

@@ -54,7 +54,9 @@ def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_pa
     assert runtime.COMPACT.read_bytes() == small
 
 
-def test_a_threshold_and_a_budget_are_refused_together(tmp_path):
-    compose(tmp_path / "params.yaml", "recipe=smoke", "prune.threshold=1", "prune.max_final_drop=1")
-    with pytest.raises(InputError, match=r"prune.threshold is 1 and prune.max_final_drop 1; only one"):
+@pytest.mark.parametrize(("wish", "named"), [
+    ("prune.max_final_drop=1", "max_final_drop 1"), ("prune.target.units=0.3", "target.units 0.3"), ("prior.target.macs=0.3", "target.macs 0.3")])
+def test_a_threshold_beside_another_wish_is_refused(wish, named, tmp_path):
+    compose(tmp_path / "params.yaml", "recipe=smoke", "prune.threshold=1", wish)
+    with pytest.raises(InputError, match=f"prune.threshold is 1 and prune.{named}; only one"):
         params.load(tmp_path / "params.yaml")
