@@ -1,10 +1,9 @@
-"""The smallest network that keeps an accuracy after its recovery: bisection over the size, with a short recovery at each that is tried.
+"""The smallest network that keeps an accuracy after its recovery: bisection over the size, with a recovery at each that is tried.
 
-The short recovery has the whole schedule of the full one in fewer epochs, so that its learning rate too ends at nothing: the first
-epochs of the long schedule, at its highest rate, would say little of its end. As a rule more epochs make more of a network. So a trial is
-a lower bound: what keeps the accuracy after few epochs keeps it after all, and the network that is chosen may be larger than need be.
-Validation is finite, and long trainings can overfit, so that what came out is measured again after the recovery (`kept`). A network that
-keeps the accuracy before any recovery is not tried."""
+A trial is the recovery itself, unless fewer epochs are asked for. Those have the whole schedule of the full one, so that the learning rate
+too ends at nothing: the first epochs of the long schedule, at its highest rate, would say little of its end. Short trials are cheaper and
+often end lower: the network that they choose is larger than need be, and where none of them keeps the accuracy, nothing is removed.
+What came out is measured again after the recovery (`kept`). A network that keeps the accuracy before any recovery is not tried."""
 
 import math
 import sys
@@ -26,7 +25,7 @@ BY = "nonzeros"  # which order networks of one twin as every other count does
 class Trial(NamedTuple):
     threshold: float
     left: int  # weights that are not zero
-    accuracy: float  # on validation, after the short recovery; of the one that the search starts from, before any
+    accuracy: float  # on validation, after the trial; of the one that the search starts from, before any
 
 
 def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], start: Trial, smallest: int,
@@ -46,11 +45,6 @@ def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy:
                 continue
         failed = goal
     return best, tried
-
-
-def default_trial_epochs(recovery_epochs: int) -> int:
-    """A quarter, so that the search takes about as long as one or two recoveries."""
-    return max(1, math.ceil(recovery_epochs / 4))
 
 
 def most_trials(start: int, smallest: int) -> int:

@@ -46,7 +46,7 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         tensors that are only shuffled (a TensorDataset) move to the device once. Validation chooses: keep other examples for a test.
     target: what may be left: one of units, weights, nonzeros, macs, as a share of the whole below 1, or as a count.
     max_drop: or else how far the small network may end under the dense one on validation, in points of accuracy (or of `metric`): the
-        smallest that a search with short recoveries finds, of `trial_epochs` each (a quarter of recovery's, if not given).
+        smallest that a search finds, with a recovery at each size that is tried, of `trial_epochs` (recovery's, if not given).
     prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights. With
         `max_drop`, the target or beta of the settings is where the Bayesian training leads.
     bayesian, recovery: how both are trained, but for the batch size, which is the loader's.
@@ -108,7 +108,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     if given.max_drop is None:
         threshold = cuts.exactly(wish)
     else:
-        epochs = given.trial_epochs or budget.default_trial_epochs(recovery.train.epochs)
+        epochs = given.trial_epochs or recovery.train.epochs
         rows = cuts.scanned(task.score)
         best, trials, _ = budget.search(cuts, rows, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
         threshold = best.threshold

@@ -77,7 +77,7 @@ class Prune(Settings):
     max_accuracy_drop: NonNegative  # points of validation accuracy that the chosen threshold may cost, before fine-tuning
     target: Target  # what the cut leaves at most, in place of max_accuracy_drop
     max_final_drop: NonNegative | None  # points under the dense network that the small one may end, in place of both
-    trial_epochs: PositiveInt | None  # of each short recovery of its search; empty: a quarter of finetune.train.epochs
+    trial_epochs: PositiveInt | None  # of each recovery of its search; empty: finetune.train.epochs
     inputs: bool  # input pixels may leave the network too
 
     def __post_init__(self) -> None:
@@ -85,8 +85,8 @@ class Prune(Settings):
         others = {f"target.{name}": size for name, size in self.target.given().items()} | {"max_final_drop": self.max_final_drop}
         for name, value in others.items():
             if self.threshold is not None and value is not None:
-                raise InputError(f"prune.threshold is {self.threshold:g} and prune.{name} {value:g}; only one of them can say where to cut: "
-                                 "set the other to null")
+                raise InputError(f"prune.threshold is {self.threshold:g} and prune.{name} {value:g}; only one of them can say where to "
+                                 "cut: set the other to null")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 
 from sparsify import artifacts, checkpoint, compaction, data, distributed
 from sparsify.bayes.convert import bake
-from sparsify.budget import default_trial_epochs, forget, kept, search
+from sparsify.budget import forget, kept, search
 from sparsify.compress import store
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
@@ -41,7 +41,7 @@ def prune(params: Params) -> None:
 
     rows, threshold = cuts.scanned(accuracy), params.prune.threshold
     if final_drop is not None:
-        epochs = params.prune.trial_epochs or default_trial_epochs(params.finetune.train.epochs)
+        epochs = params.prune.trial_epochs or params.finetune.train.epochs
         best, tried, rows = search(cuts, rows, accuracy(dense), final_drop, recovery, epochs, trials)
         threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
     elif params.prune.target.given():

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
 
 import sparsify
-from sparsify import RecoverySettings, TrainSettings, VariationalSettings, budget, losses, shrinking, training
+from sparsify import RecoverySettings, TrainSettings, VariationalSettings, losses, shrinking, training
 from sparsify.data import Loaded, Split, loaded
 
 TRAIN = TrainSettings(epochs=10, batch_size=16, lr=0.01)
@@ -218,4 +218,3 @@ def test_a_loader_that_gives_less_than_it_says_is_told(model, train_settings):
 def test_defaults_are_those_that_the_text_tells():
     assert shrinking._prior(None, shrinking.Target(nonzeros=9)).kind == "log_uniform"
     assert shrinking._prior(None, shrinking.Target()).target.given() == {"macs": 0.1}
-    assert budget.default_trial_epochs(40) == 10 and budget.default_trial_epochs(0) == 1

@@ -1,4 +1,4 @@
-"""prune.max_final_drop: a search with short recoveries, which goes on where it was interrupted."""
+"""prune.max_final_drop: a search with a recovery at each size, which goes on where it was interrupted."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_pa
     runtime.main(prune.prune)
     said, whole = capsys.readouterr(), json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
     small = runtime.COMPACT.read_bytes()
-    assert "trials of 2 epochs each" in said.err.split("after 2 epochs")[0]  # the cost is said before the first
+    assert "trials of 8 epochs each" in said.err.split("after 8 epochs")[0]  # the cost is said before the first
     found = whole["budget"]
     assert found["trials"] >= 2 and whole["nonzeros_left"] < whole["weights_total"]
     assert f"the budget of 10 is {'kept' if found['final_drop'] <= 10 else 'not kept'}" in said.out
@@ -55,7 +55,8 @@ def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_pa
 
 
 @pytest.mark.parametrize(("wish", "named"), [
-    ("prune.max_final_drop=1", "max_final_drop 1"), ("prune.target.units=0.3", "target.units 0.3"), ("prior.target.macs=0.3", "target.macs 0.3")])
+    ("prune.max_final_drop=1", "max_final_drop 1"), ("prune.target.units=0.3", "target.units 0.3"),
+    ("prior.target.macs=0.3", "target.macs 0.3")])
 def test_a_threshold_beside_another_wish_is_refused(wish, named, tmp_path):
     compose(tmp_path / "params.yaml", "recipe=smoke", "prune.threshold=1", wish)
     with pytest.raises(InputError, match=f"prune.threshold is 1 and prune.{named}; only one"):
