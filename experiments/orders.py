@@ -47,7 +47,7 @@ RESULTS = Path(__file__).parent / "results"
 SHARES = {"units": (0.3, 0.2, 0.1, 0.06), "macs": (0.2, 0.1, 0.05, 0.03)}
 NAMES = {"units": "units", "macs": "MACs"}
 AT_ZERO = ("log_alpha", "evidence")
-FREE = [f"prior.target.{field.name}=null" for field in fields(Target)]  # of a target that the recipe has
+FREE = [f"{section}.target.{field.name}=null" for section in ("prior", "prune") for field in fields(Target)]  # of the recipe
 Row = dict[str, Any]
 
 
