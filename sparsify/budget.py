@@ -3,11 +3,11 @@
 A trial is the recovery itself, unless fewer epochs are asked for. Those have the whole schedule of the full one, so that the learning rate
 too ends at nothing: the first epochs of the long schedule, at its highest rate, would say little of its end. Short trials are cheaper and
 often end lower: the network that they choose is larger than need be, and where none of them keeps the accuracy, nothing is removed.
-What came out is measured again after the recovery (`kept`). A network that keeps the accuracy before any recovery is not tried."""
+What came out is measured again after the recovery (`kept`)."""
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from sparsify import checkpoint, distributed
 from sparsify.compress.recovery import Recovery
-from sparsify.compress.threshold import Row
 from sparsify.cuts import ACCURACY, Cuts
 
 RATIO = 1.1  # two sizes that are closer are not told apart: their accuracies differ by less than validation can tell
@@ -25,16 +24,16 @@ BY = "nonzeros"  # which order networks of one twin as every other count does
 class Trial(NamedTuple):
     threshold: float
     left: int  # weights that are not zero
-    accuracy: float  # on validation, after the trial; of the one that the search starts from, before any
+    accuracy: float  # on validation, after the trial; of the whole network, before any
 
 
-def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], start: Trial, smallest: int,
+def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], whole: Trial, smallest: int,
                         least: float) -> tuple[Trial, list[Trial]]:
     """Of networks that grow more accurate with their size, the smallest whose accuracy is at least `least`, to RATIO; and all trials.
 
     fitting: the threshold that leaves the most of those that leave no more than a number, and how many it leaves. accuracy: by threshold;
-    each call is a trial. start: one that keeps it, or else is what is left of the search. smallest: that a threshold can leave."""
-    best, failed, tried = start, smallest - 1.0, []
+    each call is a trial. whole: what is left of the search where none keeps it. smallest: that a threshold can leave."""
+    best, failed, tried = whole, smallest - 1.0, []
     while best.left > smallest and best.left > RATIO * failed:
         goal = max(float(smallest), math.sqrt(best.left * max(1.0, failed)))
         threshold, left = fitting(goal)
@@ -47,27 +46,31 @@ def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy:
     return best, tried
 
 
-def most_trials(start: int, smallest: int) -> int:
+def most_trials(whole: int, smallest: int) -> int:
     """That `smallest_that_keeps` may take."""
-    octaves = math.log(start / max(1, smallest - 1)) / math.log(RATIO)
-    return math.ceil(math.log2(octaves)) + 1 if octaves > 1 else int(start > smallest)
+    octaves = math.log(whole / max(1, smallest - 1)) / math.log(RATIO)
+    return math.ceil(math.log2(octaves)) + 1 if octaves > 1 else int(whole > smallest)
 
 
-def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recovery: Recovery, trial_epochs: int,
-           state: Path | None = None) -> tuple[Trial, list[Trial], list[Row]]:
-    """The network that keeps `dense - max_drop` on validation, all trials, and `rows`, those of `cuts.scanned`, with more. What it will
-    cost is said first.
+def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_epochs: int,
+           state: Path | None = None) -> tuple[Trial, list[Trial]]:
+    """The network that keeps `dense - max_drop` on validation, or the whole one where none does, and all trials. What it will cost is
+    said first.
 
     recovery: its `evaluate` gives validation_accuracy. state: a file for the trial that is under way, and beside it one for those that
     are done, with which an interrupted search goes on; whoever keeps what was found deletes both (`forget`)."""
-    least = dense - max_drop
-    threshold, rows = cuts.within_drop(list(rows), least, lambda network: recovery.evaluate(network)[ACCURACY])
-    threshold = distributed.same(threshold)
-    before = max(row[ACCURACY] for row in rows if row["threshold"] == threshold)
-    start, smallest = Trial(threshold, cuts.left(threshold, BY), before), cuts.smallest(BY)
-    trials = most_trials(start.left, smallest)
+    def fitting(goal: float) -> tuple[float, int]:
+        threshold = distributed.same(cuts.within(goal, BY))
+        return threshold, cuts.left(threshold, BY)
+
+    def cost_of(trials: int) -> float:
+        middle, _ = fitting(math.sqrt(whole.left * smallest))
+        return trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(middle))
+
+    least, (threshold, left), smallest = dense - max_drop, fitting(math.inf), cuts.smallest(BY)
+    whole, trials = Trial(threshold, left, recovery.evaluate(cuts.at(threshold))[ACCURACY]), most_trials(left, smallest)
     done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
-    cost = f"{len(done)} are done" if len(done) else f"about {trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(threshold)):.0f} s"
+    cost = f"{len(done)} are done" if len(done) else f"about {cost_of(trials):.0f} s"
     _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
          f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
@@ -83,14 +86,10 @@ def search(cuts: Cuts, rows: Sequence[Row], dense: float, max_drop: float, recov
         _say(f"{cuts.left(threshold, BY):,} weights: {found:.2f} after {trial_epochs} epochs")
         return found
 
-    def fitting(goal: float) -> tuple[float, int]:
-        threshold = distributed.same(cuts.within(goal, BY))
-        return threshold, cuts.left(threshold, BY)
-
-    best, tried = smallest_that_keeps(fitting, accuracy, start, smallest, least)
-    if best.accuracy < least - 1e-9:
+    best, tried = smallest_that_keeps(fitting, accuracy, whole, smallest, least)
+    if best is whole:
         _say(f"none of them keeps {least:.2f}: the recovery goes on with all {best.left:,} weights")
-    return best, tried, rows
+    return best, tried
 
 
 def kept(drop: float, max_drop: float) -> str:

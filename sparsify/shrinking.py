@@ -109,8 +109,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
         threshold = cuts.exactly(wish)
     else:
         epochs = given.trial_epochs or recovery.train.epochs
-        rows = cuts.scanned(task.score)
-        best, trials, _ = budget.search(cuts, rows, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
+        best, trials = budget.search(cuts, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
         threshold = best.threshold
     small, _, removal = cuts.cut(threshold)
     score_cut = task.score(small)

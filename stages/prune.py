@@ -42,7 +42,7 @@ def prune(params: Params) -> None:
     rows, threshold = cuts.scanned(accuracy), params.prune.threshold
     if final_drop is not None:
         epochs = params.prune.trial_epochs or params.finetune.train.epochs
-        best, tried, rows = search(cuts, rows, accuracy(dense), final_drop, recovery, epochs, trials)
+        best, tried = search(cuts, accuracy(dense), final_drop, recovery, epochs, trials)
         threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
     elif params.prune.target.given():
         threshold = cuts.exactly(params.prune.target)
