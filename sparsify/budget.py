@@ -2,7 +2,7 @@
 
 A trial is the recovery itself, unless fewer epochs are asked for. Those have the whole schedule of the full one, so that the learning rate
 too ends at nothing: the first epochs of the long schedule, at its highest rate, would say little of its end. Short trials are cheaper and
-often end lower: the network that they choose is larger than need be, and where none of them keeps the accuracy, nothing is removed.
+often end lower: the network that they choose is larger than need be. Where none of them keeps the accuracy, the dense network is left.
 What came out is measured again after the recovery (`kept`)."""
 
 import math
@@ -24,23 +24,24 @@ BY = "nonzeros"  # which order networks of one twin as every other count does
 class Trial(NamedTuple):
     threshold: float
     left: int  # weights that are not zero
-    accuracy: float  # on validation, after the trial; of the whole network, before any
+    accuracy: float  # on validation, after the trial
 
 
-def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], whole: Trial, smallest: int,
-                        least: float) -> tuple[Trial, list[Trial]]:
-    """Of networks that grow more accurate with their size, the smallest whose accuracy is at least `least`, to RATIO; and all trials.
+def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy: Callable[[float], float], whole: int, smallest: int,
+                        least: float) -> tuple[Trial | None, list[Trial]]:
+    """Of networks that grow more accurate with their size, the smallest whose accuracy is at least `least`, to RATIO, or None where
+    nothing smaller than the whole keeps that; and all trials.
 
     fitting: the threshold that leaves the most of those that leave no more than a number, and how many it leaves. accuracy: by threshold;
-    each call is a trial. whole: what is left of the search where none keeps it. smallest: that a threshold can leave."""
-    best, failed, tried = whole, smallest - 1.0, []
-    while best.left > smallest and best.left > RATIO * failed:
-        goal = max(float(smallest), math.sqrt(best.left * max(1.0, failed)))
+    each call is a trial. whole, smallest: the most and the least that a threshold leaves."""
+    best, top, failed, tried = None, whole, smallest - 1.0, []
+    while top > smallest and top > RATIO * failed:
+        goal = max(float(smallest), math.sqrt(top * max(1.0, failed)))
         threshold, left = fitting(goal)
         if left > failed:  # else there is none between the two
             tried.append(Trial(threshold, left, accuracy(threshold)))
             if tried[-1].accuracy >= least - 1e-9:
-                best = tried[-1]
+                best, top = tried[-1], left
                 continue
         failed = goal
     return best, tried
@@ -48,14 +49,14 @@ def smallest_that_keeps(fitting: Callable[[float], tuple[float, int]], accuracy:
 
 def most_trials(whole: int, smallest: int) -> int:
     """That `smallest_that_keeps` may take."""
-    octaves = math.log(whole / max(1, smallest - 1)) / math.log(RATIO)
+    octaves = math.log(max(1, whole) / max(1, smallest - 1)) / math.log(RATIO)
     return math.ceil(math.log2(octaves)) + 1 if octaves > 1 else int(whole > smallest)
 
 
 def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_epochs: int,
-           state: Path | None = None) -> tuple[Trial, list[Trial]]:
-    """The network that keeps `dense - max_drop` on validation, or the whole one where none does, and all trials. What it will cost is
-    said first.
+           state: Path | None = None) -> tuple[float | None, list[Trial]]:
+    """The threshold of the network that keeps `dense - max_drop` on validation, and all trials; None where none does, so that the dense
+    network stays as it is. What it will cost is said first.
 
     recovery: its `evaluate` gives validation_accuracy. state: a file for the trial that is under way, and beside it one for those that
     are done, with which an interrupted search goes on; whoever keeps what was found deletes both (`forget`)."""
@@ -64,11 +65,11 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
         return threshold, cuts.left(threshold, BY)
 
     def cost_of(trials: int) -> float:
-        middle, _ = fitting(math.sqrt(whole.left * smallest))
+        middle, _ = fitting(math.sqrt(whole * smallest))
         return trials * trial_epochs * recovery.seconds_per_epoch(cuts.at(middle))
 
-    least, (threshold, left), smallest = dense - max_drop, fitting(math.inf), cuts.smallest(BY)
-    whole, trials = Trial(threshold, left, recovery.evaluate(cuts.at(threshold))[ACCURACY]), most_trials(left, smallest)
+    least, whole, smallest = dense - max_drop, cuts.left(cuts.whole, BY), cuts.smallest(BY)
+    trials = most_trials(whole, smallest)
     done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
     cost = f"{len(done)} are done" if len(done) else f"about {cost_of(trials):.0f} s"
     _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
@@ -87,9 +88,10 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
         return found
 
     best, tried = smallest_that_keeps(fitting, accuracy, whole, smallest, least)
-    if best is whole:
-        _say(f"none of them keeps {least:.2f}: the recovery goes on with all {best.left:,} weights")
-    return best, tried
+    if best is None:
+        why = f"nothing smaller keeps {least:.2f}" if tried else "no threshold leaves anything smaller"
+        _say(f"{why}: the dense network stays as it is")
+    return None if best is None else best.threshold, tried
 
 
 def kept(drop: float, max_drop: float) -> str:

@@ -23,14 +23,20 @@ WEIGHTS, ACCURACY = "weights_removed_percent", "validation_accuracy"
 
 class Cuts:
     """mean: the plain network of the twin's means. scores: how irrelevant units or weights are, as of compaction.scores. inputs: whether
-    features of the input may leave. protect: streams and modules that keep their width. example: what the network is called with."""
+    features of the input may leave. protect: streams and modules that keep their width. example: what the network is called with.
+    before: what a share is a share of; the mean's own size if not given, in which zeros of the dense network may have grown."""
 
     def __init__(self, mean: nn.Module, scores: Scores, structure: Structure, example: Tensor, inputs: bool = False,
-                 protect: Collection[str] = ()):
+                 protect: Collection[str] = (), before: Size | None = None):
         self.mean, self.scores, self.structure, self.example, self.inputs = mean, scores, structure, example, inputs
         self.protect = protect
         self.irrelevance = {**scores.units, **scores.weights}
-        self.before = size(mean, structure, example)
+        self.before = before or size(mean, structure, example)
+
+    @property
+    def whole(self) -> float:
+        """The threshold that leaves all."""
+        return max(score.max().item() for score in self.irrelevance.values())
 
     def at(self, threshold: float) -> nn.Module:
         """Without the proof. Raises EmptyLayer where nothing of any stream would stay."""

@@ -14,17 +14,21 @@ from torch import nn
 from sparsify import artifacts, budget
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import KINDS, PriorSettings, Target
+from sparsify.bayes.target import ExpectedSize
 from sparsify.bayes.variational import VariationalSettings, fit_posterior
 from sparsify.compress.recovery import Recovery, RecoverySettings
+from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
 from sparsify.data import Split, loaded
+from sparsify.measure.size import Size, counted, size
 from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings
 from sparsify.shrink_report import SIZES, ShrinkReport
-from sparsify.structure import analyse
+from sparsify.structure import Structure, analyse
 from sparsify.task import Loss, Metric, Task
 from sparsify.training import seed_draws
 
-SEARCHED = Target(macs=0.1)  # what the Bayesian training leads to where only an accuracy is wished: small, to have cuts of all sizes
+# what the Bayesian training leads to where only an accuracy is wished: small, to have cuts of all sizes
+SEARCHED, SEARCHED_SINGLE = Target(macs=0.1), Target(nonzeros=0.05)
 
 
 @dataclass(frozen=True)
@@ -96,24 +100,29 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
             recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: "_Files") -> tuple[nn.Module, ShrinkReport]:
     start, example = time.perf_counter(), task.example
     structure = analyse(dense, example)
+    before = size(dense, structure, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
+    prior = replace(prior, target=_lead(prior.target, twin, structure, before, wish))
     learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
     seed_draws(task.train, given.seed)
+    zeros = Zeros(twin)  # of a network that was pruned before
     bayesian_curve = fit_posterior(twin, structure, task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
-                                   f"bayesian ({prior.kind})", files.path("bayesian"))
-    cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect)
+                                   f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold)
+    cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect, before)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
                           lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
     score_dense, trials = task.score(dense), list[budget.Trial]()
     if given.max_drop is None:
-        threshold = cuts.exactly(wish)
+        found: float | None = cuts.exactly(wish)
     else:
         epochs = given.trial_epochs or recovery.train.epochs
-        best, trials = budget.search(cuts, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
-        threshold = best.threshold
+        found, trials = budget.search(cuts, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
+    threshold = cuts.whole if found is None else found
     small, _, removal = cuts.cut(threshold)
+    if found is None:  # nothing smaller keeps the accuracy
+        small.load_state_dict(dense.state_dict())
     score_cut = task.score(small)
-    curve = recovering(small, "recovery", state=files.path("recovery"))
+    curve = [] if found is None else recovering(small, "recovery", state=files.path("recovery"))
     score = task.score(small)
     after = cuts.size(small)
     said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else f"target: {_said(wish)}"
@@ -144,10 +153,21 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
         prior = PriorSettings("log_uniform") if by == "nonzeros" else PriorSettings("gate", kl_weight=by, target=SEARCHED)
     elif isinstance(prior, str):
         single = prior in KINDS and KINDS[prior].groups == "weights"
-        prior = PriorSettings(prior, target=Target(nonzeros=0.05) if single else SEARCHED)
+        prior = PriorSettings(prior, target=SEARCHED_SINGLE if single else SEARCHED)
     if not isinstance(prior, PriorSettings):
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     return replace(prior, target=wish) if wish.given() else prior
+
+
+def _lead(target: Target, twin: nn.Module, structure: Structure, before: Size, wish: Target) -> Target:
+    """Where the Bayesian training leads, as a count: zeros that the network had before are no part of its size. Where an accuracy is
+    wished and nothing is said of this, a share of what can leave, and not of what is protected."""
+    for by, value in target.given().items():
+        searched = not wish.given() and target in (SEARCHED, SEARCHED_SINGLE)
+        least = ExpectedSize(twin, structure, by).least if searched else 0.0
+        if value < 1:
+            return Target(**{by: max(1.0, least + value * (counted(before, by) - least))})
+    return target
 
 
 def _digest(network: nn.Module) -> str:
@@ -176,7 +196,8 @@ class _Files:
             before = None
         except (OSError, ValueError):
             raise InputError(f"{about} cannot be read; delete {folder}, and all begins anew") from None
-        if before not in (None, call):
+        begun = self._folder.is_dir() and any(path != about for path in self._folder.iterdir())  # else that call was refused
+        if begun and before not in (None, call):
             differs = [key for key in call if not isinstance(before, dict) or before.get(key) != call[key]]
             raise InputError(f"state is {folder}, which is of another call: {', '.join(differs)} differ; give another folder, or delete it")
         artifacts.write_json(about, call)

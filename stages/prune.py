@@ -42,24 +42,31 @@ def prune(params: Params) -> None:
     rows, threshold = cuts.scanned(accuracy), params.prune.threshold
     if final_drop is not None:
         epochs = params.prune.trial_epochs or params.finetune.train.epochs
-        best, tried = search(cuts, accuracy(dense), final_drop, recovery, epochs, trials)
-        threshold, budget = best.threshold, {"trials": len(tried), "validation_accuracy_trial": best.accuracy}
+        threshold, tried = search(cuts, accuracy(dense), final_drop, recovery, epochs, trials)
+        budget = {"max_final_drop": final_drop, "trials": len(tried)}
     elif params.prune.target.given():
         threshold = cuts.exactly(params.prune.target)
     elif threshold is None:
         threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
+    stays = threshold is None  # as nothing smaller keeps the accuracy
+    threshold = cuts.whole if threshold is None else threshold
     small, masked, report = cuts.cut(threshold)
     gap = largest_logit_gap(masked, small, dataset.test)
+    if stays:
+        small.load_state_dict(dense.state_dict())
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    curve = recovery(small, "fine-tuning", state=state)
+    if stays:
+        curve = [{"epoch": 0, "nll": quality(small, dataset.train)["nll"], "validation_accuracy": accuracy(small), "seconds": 0.0}]
+    else:
+        curve = recovery(small, "fine-tuning", state=state)
     if not distributed.first():
         return
 
     if final_drop is not None:
-        budget |= {"max_final_drop": final_drop, "final_drop": accuracy(dense) - accuracy(small)}
+        budget["final_drop"] = accuracy(dense) - accuracy(small)
         print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), gap=report.gap,

@@ -56,7 +56,15 @@ class ExpectedSize:
     @torch.no_grad()
     def __call__(self) -> Tensor:
         """-> () in units, weights or multiply-accumulates"""
-        left = torch.stack([torch.sigmoid((self._threshold - group.log_alpha()) / SOFTNESS).sum() for group in self._groups])
+        return self._of(torch.stack([torch.sigmoid((self._threshold - group.log_alpha()) / SOFTNESS).sum() for group in self._groups]))
+
+    @property
+    def least(self) -> float:
+        """What no cut goes below: one unit of each group, and all that has no prior."""
+        return float(self._of(torch.full((len(self._groups),), 0.0 if self._single else 1.0, device=self._groups[0].log_alpha().device)))
+
+    def _of(self, left: Tensor) -> Tensor:
+        """left: (groups,) how many units or weights"""
         if self._single:
             return left.sum() + self._free
         if self._by == "units":
@@ -97,6 +105,9 @@ class Pressure(nn.Module):
         share = target if target < 1 else target / expected.whole
         if not 0 < share < 1:
             raise InputError(f"the target is {target:g} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller count")
+        if share * expected.whole < expected.least:
+            raise InputError(f"the target is {share * expected.whole:,.4g} of {expected.whole:,.0f}; {expected.least:,.0f} stay at least, "
+                             "one unit of each layer and what has no prior: set a larger target")
         self._expected, self._total, self.share = expected, max(1, total_steps), share
         like = expected()
         self.register_buffer("log_beta", like.new_tensor(math.log(beta)))

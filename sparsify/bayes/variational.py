@@ -30,7 +30,8 @@ class VariationalSettings(Settings):
 
 def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, data_loss: LossFunction, prior: PriorSettings,
                   settings: VariationalSettings, evaluate: Callable[[], dict[str, float]], label: str,
-                  state: Path | None = None, also: Mapping[str, nn.Module] = MappingProxyType({})) -> list[dict[str, float]]:
+                  state: Path | None = None, also: Mapping[str, nn.Module] = MappingProxyType({}),
+                  after_step: Callable[[], None] = lambda: None) -> list[dict[str, float]]:
     """Trains `twin` in place with `data_loss`, which asks it, and the KL; returns the curve of `fit`, with beta where there is a target.
 
     structure: of the plain network. prior: what the twin was made with. also: what else the state has to keep, by name. A target falls
@@ -41,11 +42,12 @@ def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, 
     loss = negative_elbo(twin, data_loss, len(train), pressure.beta if pressure else prior.beta,
                          0 if pressure else settings.kl_warmup_epochs)
 
-    def after_step() -> None:
+    def stepped() -> None:
+        after_step()
         update_priors(twin)
         if pressure:
             pressure.step()
 
-    return fit(twin, train, loss, settings.train, lambda: {**evaluate(), **(pressure.report() if pressure else {})}, label, after_step,
+    return fit(twin, train, loss, settings.train, lambda: {**evaluate(), **(pressure.report() if pressure else {})}, label, stepped,
                lr_factors=dict.fromkeys(noise_parameters(twin), settings.noise_lr_factor),
                state=state, also={**also, **({"pressure": pressure} if pressure else {})})

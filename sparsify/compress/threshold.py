@@ -62,7 +62,7 @@ def largest_within(scores: Mapping[str, Tensor], left: Callable[[float], float],
         pass
     least = left(values[min(place + 1, len(values) - 1)])
     raise InputError(f"the target is {most:,.0f} {what}; no threshold that leaves something of each layer leaves fewer than {least:,.0f}: "
-                     "set a larger target, or train with a stronger prior")
+                     "set a larger target, or train with another prior.target or prior.beta")
 
 
 def within_budget(rows: list[Row], removed: str, accuracy: str, least: float) -> Row:

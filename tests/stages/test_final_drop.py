@@ -7,15 +7,15 @@ import pytest
 import torch
 from test_recipes import compose
 
-from sparsify import budget, data
+from sparsify import budget, data, load
 from sparsify.settings import InputError
 from stages import params, prune, runtime, train_baseline, train_bayesian
 
 
-def prepare():
+def prepare(*more):
     sizes = [f"{section}.batch_size=20" for section in ("baseline", "bayesian.train", "finetune.train")]
     compose(Path("params.yaml"), "recipe=smoke", "baseline.epochs=8", "bayesian.train.epochs=12", "finetune.train.epochs=8", *sizes,
-            "bayesian.distill=0", "prior.kind=gate", "prior.target.units=0.25", "prune.max_final_drop=10")
+            "bayesian.distill=0", "prior.kind=gate", "prior.target.units=0.25", "prune.max_final_drop=10", *more)
     torch.manual_seed(0)
     labels = torch.arange(300) % 10
     images = (100 * (torch.rand(10, 1, 28, 28) > 0.5)[labels] + 150 * torch.rand(300, 1, 28, 28)).to(torch.uint8)
@@ -52,6 +52,19 @@ def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_pa
     runtime.main(prune.prune)
     assert len(trained) == found["trials"] + 2  # the one that was interrupted began twice, and the recovery
     assert runtime.COMPACT.read_bytes() == small
+
+
+def test_where_nothing_smaller_keeps_the_budget_the_dense_network_stays(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    prepare("finetune.train.lr=30", "prune.max_final_drop=0")
+    runtime.main(prune.prune)
+    said, found = capsys.readouterr(), json.loads((runtime.METRICS / "prune.json").read_text())["prune"]
+    assert "nothing smaller keeps" in said.err and "the budget of 0 is kept" in said.out
+    assert found["budget"]["final_drop"] == 0 and found["nonzeros_left"] == found["weights_total"]
+    dense, compact = (load(path) for path in (runtime.BASELINE, runtime.COMPACT))
+    assert all(torch.equal(value, dense.state_dict()[name]) for name, value in compact.state_dict().items())
+    assert (runtime.PLOTS / "finetune_curve.csv").read_text().startswith("epoch,nll,validation_accuracy,seconds\n0,")
 
 
 @pytest.mark.parametrize(("wish", "named"), [
