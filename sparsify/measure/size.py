@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from sparsify.measure.products import products
 from sparsify.structure import Structure
 from sparsify.structure.export import Example, arguments, evaluating, few
 
@@ -56,17 +56,15 @@ def layer_of(tensor: str) -> str:
     return tensor.removesuffix(".weight")
 
 
-@torch.no_grad()
 def macs(network: nn.Module, example: Example) -> int:
-    """Multiply-accumulates of one example's pass, by torch's own counter: of every product, also of two activations."""
+    """Multiply-accumulates of one example's pass: of every product, also of two activations. Warns of operations that it cannot count."""
     given = few(arguments(example), 1)
     first = next(network.parameters(), torch.zeros(()))
     given = tuple(each.to(first.device, first.dtype) if isinstance(each, torch.Tensor) and each.is_floating_point() else each
                   for each in given)
     n = next(len(each) for each in given if isinstance(each, torch.Tensor) and each.ndim)
-    with evaluating(network), FlopCounterMode(display=False) as counter:
-        network(*given)
-    return counter.get_total_flops() // (2 * n)
+    with evaluating(network):
+        return products(network, given) // n
 
 
 def counted(size: Size, by: str) -> int:

@@ -77,6 +77,85 @@ def test_macs_are_those_of_every_product(network, shape, expected):
         assert macs(network, torch.randn(n, *shape)) == expected
 
 
+class LastStep(nn.Module):
+    """Of what a layer gives first, called with x, or with x as query, key and value.  (N, T, F) -> (N, units)"""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        found = self.layer(x, x, x) if isinstance(self.layer, nn.MultiheadAttention) else self.layer(x)
+        return (found[0] if isinstance(found, tuple) else found)[:, -1]
+
+
+LSTM, ATTENTION, FEED = 4 * 24 * (8 + 24), 4 * 16 * 16, 2 * 16 * 24  # a step
+SCORES = 2 * 7 * 7 * 16  # of all seven steps: the two products of activations
+
+
+@pytest.mark.parametrize(("layer", "features", "expected"), [
+    (nn.LSTM(8, 24, batch_first=True), (8, 24), 7 * LSTM),
+    (nn.LSTM(8, 24, 2, batch_first=True, bidirectional=True), (8, 48), 2 * 7 * (LSTM + 4 * 24 * (48 + 24))),
+    (nn.LSTM(8, 24, batch_first=True, bias=False), (8, 24), 7 * LSTM),
+    (nn.GRU(8, 24, batch_first=True), (8, 24), 7 * LSTM * 3 // 4),
+    (nn.RNN(8, 24, batch_first=True), (8, 24), 7 * LSTM // 4),
+    (nn.MultiheadAttention(16, 2, batch_first=True), (16, 16), 7 * ATTENTION + SCORES),
+    (nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), (16, 16), 7 * (ATTENTION + FEED) + SCORES),
+    (nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 24, batch_first=True), 2), (16, 16), 2 * (7 * (ATTENTION + FEED) + SCORES))])
+def test_macs_of_layers_that_torch_fuses(layer, features, expected, cpu_or_cuda):
+    n_in, n_out = features
+    network = nn.Sequential(nn.Linear(8, n_in), LastStep(layer), nn.Linear(n_out, 32), nn.ReLU(), nn.Linear(32, 3)).to(cpu_or_cuda)
+    for n in (1, 3):
+        assert macs(network, torch.randn(n, 7, 8)) == 7 * 8 * n_in + expected + n_out * 32 + 96
+
+
+class Pair(nn.Module):
+    """Two products that torch's counter has no formula for.  (N, 4), (N, 5) -> (N, 3) and (N,)"""
+
+    def __init__(self):
+        super().__init__()
+        self.both, self.query = nn.Bilinear(4, 5, 3), nn.Parameter(torch.randn(4))
+
+    def forward(self, x, other):
+        return self.both(x, other), x @ self.query
+
+
+def test_macs_of_products_without_a_formula_of_torchs():
+    assert macs(Pair(), (torch.randn(2, 4), torch.randn(2, 5))) == 4 * 5 * 3 + 4
+
+
+class Custom(nn.Module):
+    """A product inside an operation that is not torch's.  (N, 8) -> (N, 4)"""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 8))
+
+    def forward(self, x):
+        return times(x, self.weight)
+
+
+@torch.library.custom_op("sparsify_tests::times", mutates_args=())
+def times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return x @ weight.T
+
+
+def test_what_cannot_be_counted_is_named():
+    with pytest.warns(UserWarning, match=r"^multiply-accumulates of times are not counted; give torch a formula of them \(torch.utils"):
+        assert macs(nn.Sequential(nn.Linear(8, 8), Custom()), torch.randn(2, 8)) == 64
+
+
+def test_counting_leaves_the_settings_of_torch_alone(small):
+    def settings():
+        return torch.backends.mkldnn.enabled, torch.backends.cudnn.enabled, torch.backends.mha.get_fastpath_enabled()
+
+    before = settings()
+    counted(small, IMAGES)
+    with pytest.raises(RuntimeError):
+        macs(small, torch.randn(2, 3))
+    assert settings() == before
+
+
 def test_counting_leaves_mode_and_statistics_alone(small):
     small.train()
     mean = small[1].running_mean.clone()
