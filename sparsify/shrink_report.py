@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from sparsify.budget import Trial
 from sparsify.compress.report import Report
-from sparsify.measure.size import Size, counted
-
-SIZES = ("units", "weights", "nonzeros", "macs")
+from sparsify.measure.size import SIZES, Size, counted
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,10 +20,10 @@ from sparsify.compress.recovery import Recovery, RecoverySettings
 from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
 from sparsify.data import Split, loaded
-from sparsify.measure.size import Size, counted, size
+from sparsify.measure.size import SIZES, counted, counts, size
 from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings
-from sparsify.shrink_report import SIZES, ShrinkReport
-from sparsify.structure import Structure, analyse
+from sparsify.shrink_report import ShrinkReport
+from sparsify.structure import analyse
 from sparsify.task import Loss, Metric, Task
 from sparsify.training import seed_draws
 
@@ -102,12 +102,15 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     structure = analyse(dense, example)
     before = size(dense, structure, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
-    prior = replace(prior, target=_lead(prior.target, twin, structure, before, wish))
+    if given.max_drop is not None and prior.target in (SEARCHED, SEARCHED_SINGLE):
+        (by, share), = prior.target.given().items()  # of what can leave, not of what is protected too
+        least = ExpectedSize(twin, structure, by, counted(before, by)).least
+        prior = replace(prior, target=Target(**{by: least + share * (counted(before, by) - least)}))
     learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
     seed_draws(task.train, given.seed)
     zeros = Zeros(twin)  # of a network that was pruned before
     bayesian_curve = fit_posterior(twin, structure, task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
-                                   f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold)
+                                   f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold, counts(before))
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect, before)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
                           lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
@@ -157,17 +160,6 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
     if not isinstance(prior, PriorSettings):
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     return replace(prior, target=wish) if wish.given() else prior
-
-
-def _lead(target: Target, twin: nn.Module, structure: Structure, before: Size, wish: Target) -> Target:
-    """Where the Bayesian training leads, as a count: zeros that the network had before are no part of its size. Where an accuracy is
-    wished and nothing is said of this, a share of what can leave, and not of what is protected."""
-    for by, value in target.given().items():
-        searched = not wish.given() and target in (SEARCHED, SEARCHED_SINGLE)
-        least = ExpectedSize(twin, structure, by).least if searched else 0.0
-        if value < 1:
-            return Target(**{by: max(1.0, least + value * (counted(before, by) - least))})
-    return target
 
 
 def _digest(network: nn.Module) -> str:

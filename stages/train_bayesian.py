@@ -10,6 +10,7 @@ from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.collapse import LEAST, Alarm, left
 from sparsify.bayes.variational import fit_posterior
 from sparsify.measure.accuracy import accuracy_percent, quality
+from sparsify.measure.size import counts, size
 from sparsify.structure import analyse
 from sparsify.task import Task
 from stages import inputs as inputs_of
@@ -51,7 +52,8 @@ def train_bayesian(params: Params) -> None:
         return {"validation_accuracy": accuracy, "left_percent": 100 * sum(kept for kept, _ in counts) / sum(total for _, total in counts)}
 
     curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
-                          f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots})
+                          f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots},
+                          before=counts(size(dense, structure, example)))
     if not distributed.first():
         return
 

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from test_shrinking import X, Y, model, shrink  # noqa: F401
+from test_shrinking import SHORT, X, Y, model, shrink  # noqa: F401
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import sparsify
 from sparsify.measure.size import counted
@@ -41,3 +43,23 @@ def test_what_was_pruned_before_does_not_grow(model, target):  # noqa: F811
     assert counted(second.after, by) <= share * counted(second.before, by)
     assert counted(second.after, "nonzeros") <= counted(second.before, "nonzeros")
     assert second.score == 100 * (again(X[160:]).argmax(1) == Y[160:]).double().mean().item()
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.memory, self.hidden, self.last = nn.LSTM(3, 6, batch_first=True), nn.Linear(6, 40), nn.Linear(40, 3)
+
+    def forward(self, inputs):
+        return self.last(torch.relu(self.hidden(self.memory(inputs.view(-1, 4, 3))[0][:, -1])))
+
+
+def test_a_share_is_of_all_multiply_accumulates_also_of_layers_that_stay():
+    """The LSTM keeps its width, and has 864 of 1,224."""
+    torch.manual_seed(0)
+    loaders = (DataLoader(TensorDataset(X[:160], Y[:160]), batch_size=32), DataLoader(TensorDataset(X[160:], Y[160:]), batch_size=50))
+    with pytest.warns(UserWarning, match="stay as they are"):
+        _, report = sparsify.shrink(Recurrent(), *loaders, target={"macs": 0.8}, **SHORT)
+    assert report.before.macs == 4 * 4 * 6 * (3 + 6) + 40 * (6 + 3)
+    assert 0.75 * 1224 < report.after.macs <= 0.8 * 1224
+    assert report.curves["bayesian"][-1]["expected_size_percent"] == pytest.approx(80, abs=5)

@@ -28,8 +28,9 @@ LOG_BETAS = (math.log(1e-5), math.log(1e3))
 class ExpectedSize:
     """The expected size of what THRESHOLD would leave of a twin, as a smooth function of its log alphas."""
 
-    def __init__(self, twin: nn.Module, structure: Structure, by: str):
-        """by: units, weights, nonzeros, macs. Raises InputError where single weights have the prior and `by` is not nonzeros."""
+    def __init__(self, twin: nn.Module, structure: Structure, by: str, whole: float | None = None):
+        """by: units, weights, nonzeros, macs. whole: the size of the network, if not that of its tensors: zeros of before are none of it,
+        and multiply-accumulates without a tensor stay. Raises InputError where single weights have the prior and `by` is not nonzeros."""
         self._groups, self._by = groups_of(twin), by
         if not self._groups:
             raise not_bayesian()
@@ -42,7 +43,7 @@ class ExpectedSize:
         if self._single:
             mine = {group.name for group in self._groups}
             self._free = sum(shape.numel() for name, shape in shapes.items() if name not in mine)
-            self.whole = float(sum(shape.numel() for shape in shapes.values()))
+            self.whole = whole or float(sum(shape.numel() for shape in shapes.values()))
         elif by == "units":
             counted = [name for name, stream in structure.shrinkable().items() if stream.writers]
             mine = {group.name for group in self._groups}
@@ -52,6 +53,8 @@ class ExpectedSize:
         else:
             self._entries, self._fixed, self._uses = (part.to(like) for part in _entries(structure, self._groups, shapes, by))
             self.whole = float((self._uses * like.new_tensor([float(shape[:2].numel()) for shape in shapes.values()])).sum())
+        own, self.whole = self.whole, whole or self.whole
+        self._density, self._others = (1.0, self.whole - own) if by == "macs" else (self.whole / own, 0.0)
 
     @torch.no_grad()
     def __call__(self) -> Tensor:
@@ -69,7 +72,7 @@ class ExpectedSize:
             return left.sum() + self._free
         if self._by == "units":
             return (left * self._counted).sum() + self._free
-        return ((self._entries @ left + self._fixed).prod(0) * self._uses).sum()
+        return ((self._entries @ left + self._fixed).prod(0) * self._uses).sum() * self._density + self._others
 
 
 def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, torch.Size], by: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,8 @@ from sparsify.measure.products import products
 from sparsify.structure import Structure
 from sparsify.structure.export import Example, arguments, evaluating, few
 
+SIZES = ("units", "weights", "nonzeros", "macs")
+
 
 @dataclass(frozen=True)
 class Size:
@@ -70,6 +72,11 @@ def macs(network: nn.Module, example: Example) -> int:
 def counted(size: Size, by: str) -> int:
     """by: units, weights, nonzeros, macs"""
     return size.macs if by == "macs" else total({"units": size.hidden, "weights": size.weights, "nonzeros": size.nonzeros}[by])
+
+
+def counts(size: Size) -> dict[str, int]:
+    """By all of SIZES."""
+    return {by: counted(size, by) for by in SIZES}
 
 
 def total(counts: Mapping[str, int]) -> int:
