@@ -61,7 +61,8 @@ def largest_within(scores: Mapping[str, Tensor], left: Callable[[float], float],
     except EmptyLayer:
         pass
     least = left(values[min(place + 1, len(values) - 1)])
-    raise InputError(f"the target is {most:,.0f} {what}; no threshold that leaves something of each layer leaves fewer than {least:,.0f}: "
+    said = f"{most:,.0f}" if most >= 1 else f"{most:.3g}"  # no less than was given
+    raise InputError(f"the target is {said} {what}; no threshold that leaves something of each layer leaves fewer than {least:,.0f}: "
                      "set a larger target, or train with another prior.target or prior.beta")
 
 

@@ -100,3 +100,5 @@ def test_a_target_below_what_can_be_left_is_refused_with_what_can():
     assert largest_within(scores, left, 250, "macs") == 2.0
     with pytest.raises(InputError, match=r"the target is 150 macs; no threshold .* leaves fewer than 200: set a larger target"):
         largest_within(scores, left, 150, "macs")
+    with pytest.raises(InputError, match="the target is 1e-09 macs; "):
+        largest_within(scores, left, 1e-9, "macs")
