@@ -1,6 +1,5 @@
 """One call from a trained network to a small one: Bayesian training, cut, recovery. The pipeline does the same with the same pieces."""
 
-import copy
 import json
 import time
 from collections.abc import Collection, Mapping
@@ -21,7 +20,8 @@ from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
 from sparsify.data import Split, loaded
 from sparsify.measure.size import SIZES, counted, counts, size
-from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings
+from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, build
+from sparsify.shrink_checks import check_kinds, check_writable, copied, usable
 from sparsify.shrink_report import ShrinkReport
 from sparsify.structure import analyse
 from sparsify.task import Loss, Metric, Task
@@ -39,6 +39,8 @@ class _Checked(Settings):
     seed: Seed
 
 
+@torch.inference_mode(False)  # wherever it is called: it trains
+@torch.enable_grad()
 def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, target: Mapping[str, float] | Target | None = None,
            max_drop: float | None = None, prior: str | PriorSettings | None = None, bayesian: VariationalSettings | None = None,
            recovery: RecoverySettings | None = None, teacher: nn.Module | None = None, trial_epochs: int | None = None,
@@ -65,28 +67,26 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     device: if not given, a GPU if there is one. Mixed precision and captured steps are used where they are.
 
     Raises InputError for what cannot be used, before anything is trained where that shows."""
-    given = _Checked(max_drop, trial_epochs, inputs, seed)
+    given = build(_Checked, {"max_drop": max_drop, "trial_epochs": trial_epochs, "inputs": inputs, "seed": seed})
     wish = _wish(target, max_drop)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model is a {type(model).__name__}; it has to be a torch.nn.Module that was trained")
-    if teacher is not None and not isinstance(teacher, nn.Module):
-        raise InputError(f"teacher is a {type(teacher).__name__}; it has to be a torch.nn.Module that was trained")
+    check_kinds(model=model, bayesian=bayesian, recovery=recovery, teacher=teacher, loss=loss, metric=metric, protect=protect, state=state)
     if teacher is not None and loss is not None:
         raise InputError("both teacher and loss are given; with a loss of your own recovery learns from the targets alone: leave one out")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = usable(device)
     prior = _prior(prior, wish)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        (train, batch_size), (validation, _) = (loaded(loader, device, name) for loader, name in (
+        (train, batch_size), (validation, _) = (loaded(loader, device, name, classes=loss is None) for loader, name in (
             (train_loader, "train_loader"), (validation_loader, "validation_loader")))
         task = Task(train, validation, loss, metric)
         bayesian, recovery = bayesian or VariationalSettings(), recovery or RecoverySettings()
         bayesian = replace(bayesian, train=replace(bayesian.train, batch_size=batch_size))
         recovery = replace(recovery, train=replace(recovery.train, batch_size=batch_size))
-        dense = copy.deepcopy(model).to(device).eval()
+        dense = copied(model, "model", device)
         task.check(dense)
-        teaching = dense if teacher is None else copy.deepcopy(teacher).to(device).eval()
+        teaching = dense if teacher is None else copied(teacher, "teacher", device)
         task.check_teacher(teaching, dense)
+        check_writable(state)
         files = _Files(state, {"model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching),
                                "data": _described(task), "wish": repr(wish), "prior": repr(prior),
                                "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),

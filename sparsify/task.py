@@ -1,7 +1,8 @@
 """What a network of one's own is trained for: its examples, its loss, and what is measured on validation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +13,23 @@ from torch import Tensor, nn
 from sparsify.data import Loaded, Split
 from sparsify.losses import answers, cross_entropy, distillation
 from sparsify.measure.accuracy import right_percent
-from sparsify.settings import InputError
+from sparsify.settings import InputError, quoted
 from sparsify.training import Batch, LossFunction, StepSettings, Terms
 
-Loss = Callable[[Any, Tensor], Tensor]  # outputs and targets of a batch -> () their mean loss
+Loss = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of a batch -> () their mean loss
 Metric = Callable[[Tensor, Tensor], float | Tensor]
+
+
+@contextmanager
+def telling(what: str, to_do: str) -> Iterator[None]:
+    """Whatever torch or a user's function raises in it becomes one line: what failed, how, and what to do."""
+    try:
+        yield
+    except (InputError, torch.OutOfMemoryError):  # the one is such a line, the other is nobody's mistake
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(f"{what} ({type(error).__name__}: {said}); {to_do}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,48 +69,53 @@ class Task:
         """On validation, in evaluation. Raises InputError where it is no finite number."""
         training = network.training
         network.eval()
-        pairs = [(_float(network(inputs)), targets) for inputs, targets in self.validation]
+        pairs = [(_answers(network, inputs, "the model", "validation"), targets) for inputs, targets in self.validation]
         network.train(training)
-        if not all(isinstance(outputs, Tensor) for outputs, _ in pairs):
-            raise InputError(f"the network's output is a {type(pairs[0][0]).__name__}; it has to be one tensor")
-        outputs, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        if self.metric is not None:
-            score = self.metric(outputs, targets)
-        else:
-            score = right_percent(outputs, targets) if self.loss is None else -self.loss(outputs, targets)
-        if not math.isfinite(float(score)):
-            raise InputError(f"the {self.measure} on validation is {float(score)}; lower the learning rate, or look at the data")
-        return float(score)
+        with telling(f"the {self.measure} cannot be taken of all of validation", "it has to give one number for outputs and targets"):
+            outputs, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+            if self.metric is not None:
+                score = float(self.metric(outputs, targets))
+            else:
+                score = right_percent(outputs, targets) if self.loss is None else -float(self.loss(outputs, targets))
+        if not math.isfinite(score):
+            raise InputError(f"the {self.measure} on validation is {score}; lower the learning rate, or look at the data")
+        return score
 
     def check(self, network: nn.Module) -> None:
-        """Raises InputError where targets are not those of the loss, as far as a first batch tells."""
-        if self.loss is not None:
-            return
+        """Raises InputError for what cannot be trained or measured, as far as a few examples and all of validation tell."""
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise InputError(f"the {type(network).__name__} has no parameters that can be trained; requires_grad says which can")
+        outputs = _answers(network, self.example, "the model", "training")
+        if self.loss is None:
+            self._check_classes(outputs)
+        else:
+            targets = self.train.labels[:2] if isinstance(self.train, Split) else self.train.first[1][:2]
+            with telling("the loss fails", "it is given the outputs and the targets of a batch"):
+                value = self.loss(outputs[:len(targets)], targets)
+            if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+                raise InputError(f"the loss gives {quoted(value)}; it has to give the mean over the batch, a tensor () with its gradient")
+        self.score(network)
+
+    def _check_classes(self, outputs: Tensor) -> None:
         known = [part.labels if isinstance(part, Split) else part.first[1] for part in (self.train, self.validation)]
         for targets in known:
             if targets.dtype.is_floating_point or targets.dtype.is_complex or targets.ndim != 1:
                 raise InputError(f"targets are {str(targets.dtype).removeprefix('torch.')} of shape {tuple(targets.shape)}; without loss= "
                                  "they have to be one whole number for each input, its class: give the loss of your task")
-        with torch.no_grad():
-            outputs = network(self.example)
-        if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        if outputs.ndim != 2:
             raise InputError("without loss= the network has to put out one tensor of logits, (N, classes): give the loss of your task")
-        highest = int(max(targets.max() for targets in known))
-        if highest >= outputs.shape[1]:
-            raise InputError(f"there is a target {highest}, and the network puts out {outputs.shape[1]} logits; classes count from 0")
+        for target in (int(each) for targets in known for each in targets.aminmax()):
+            if not 0 <= target < outputs.shape[1]:
+                raise InputError(f"there is a target {target}, and the network puts out {outputs.shape[1]} logits; classes count from 0")
 
     @torch.no_grad()
     def check_teacher(self, teacher: nn.Module, network: nn.Module) -> None:
         """Raises InputError where it does not answer as `network` does, or with what is no finite number."""
-        try:
-            answered = teacher(self.example)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            raise InputError(f"the teacher cannot answer about the training inputs ({str(error).splitlines()[0][:80]})") from None
-        expected = network(self.example)
-        if not isinstance(answered, Tensor) or answered.shape != expected.shape:
-            came = tuple(answered.shape[1:]) if isinstance(answered, Tensor) else f"a {type(answered).__name__}"
-            raise InputError(f"the teacher answers with {came} to an input, and the model with {tuple(expected.shape[1:])}; "
-                             "they have to answer alike")
+        answered = _answers(teacher, self.example, "the teacher", "training")
+        expected = _answers(network, self.example, "the model", "training")
+        if answered.shape != expected.shape:
+            raise InputError(f"the teacher answers with {tuple(answered.shape[1:])} to an input, and the model with "
+                             f"{tuple(expected.shape[1:])}; they have to answer alike")
         if not answered.isfinite().all():
             raise InputError("the teacher answers with what is no finite number")
 
@@ -106,6 +124,17 @@ def _asking(task_loss: Loss, network: nn.Module) -> LossFunction:
     def loss(batch: Batch) -> Terms:
         return {"loss": task_loss(_float(network(batch.images)), batch.labels)}
     return loss
+
+
+def _answers(network: nn.Module, inputs: Tensor, who: str, part: str) -> Tensor:
+    """Raises InputError where they are not one tensor of numbers."""
+    with telling(f"{who} cannot answer about the {part} inputs", "they have to be what its forward takes, and of its dtype"):
+        outputs = network(inputs)
+    if not isinstance(outputs, Tensor):
+        raise InputError(f"{who} answers with a {type(outputs).__name__}; it has to answer with one tensor")
+    if outputs.isnan().any():
+        raise InputError(f"{who} answers about the {part} inputs with NaN; look at its weights, and at the data")
+    return _float(outputs)
 
 
 def _float(outputs: Any) -> Any:

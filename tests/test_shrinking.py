@@ -145,7 +145,7 @@ class Empty(Dataset):
 WRONG = {
     "both": ({"target": {"macs": 0.3}, "max_drop": 1}, "both target and max_drop are given; give one"),
     "none": ({}, "neither target nor max_drop is given; give one"),
-    "teacher": ({"max_drop": 1, "teacher": "resnet152"}, "teacher is a str; it has to be a torch.nn.Module that was trained"),
+    "teacher": ({"max_drop": 1, "teacher": "resnet152"}, "teacher is 'resnet152'; it has to be a torch.nn.Module that was trained"),
     "teacher and loss": ({"max_drop": 1, "teacher": nn.Linear(12, 3), "loss": nn.functional.mse_loss}, "both teacher and loss are given"),
     "other answers": ({"max_drop": 1, "teacher": nn.Linear(12, 5)}, "the teacher answers with (5,) to an input, and the model with (3,)"),
     "other inputs": ({"max_drop": 1, "teacher": nn.Linear(9, 3)}, "the teacher cannot answer about the training inputs ("),
@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_one_line(model, name, monkeypatch):
 
 
 def test_what_is_no_network_is_refused():
-    with pytest.raises(sparsify.InputError, match=r"model is a str; it has to be a torch.nn.Module"):
+    with pytest.raises(sparsify.InputError, match=r"model is 'resnet18'; it has to be a torch.nn.Module"):
         shrink("resnet18", max_drop=1)
 
 

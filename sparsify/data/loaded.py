@@ -13,14 +13,15 @@ from sparsify.settings import InputError
 
 
 class Loaded:
-    """An epoch is one pass of the loader, each batch of (inputs, targets) moved to the device. name: how an error calls it
+    """An epoch is one pass of the loader, each batch of (inputs, targets) moved to the device. name: how an error calls it. classes:
+    whether whole numbers of any dtype are targets; they become int64
 
     Raises InputError for a loader that is empty, does not tell its length, or gives something else than pairs of tensors."""
 
     mapped = True  # batches are read while it trains
 
-    def __init__(self, loader: DataLoader[Any], device: torch.device | str, name: str):
-        self._loader, self.device, self._name = loader, torch.device(device), name
+    def __init__(self, loader: DataLoader[Any], device: torch.device | str, name: str, classes: bool = False):
+        self._loader, self.device, self._name, self._classes = loader, torch.device(device), name, classes
         self._steps = _length(loader, name)
         first = next(iter(self), None)
         if first is None:
@@ -43,7 +44,7 @@ class Loaded:
                 kinds = ", ".join(type(each).__name__ for each in batch) if isinstance(batch, tuple | list) else type(batch).__name__
                 raise InputError(f"{self._name} gives batches of ({kinds}); they have to be (inputs, targets), two tensors")
             inputs, targets = (each.to(self.device, non_blocking=True) for each in batch)
-            yield inputs, targets
+            yield inputs, _long(targets) if self._classes else targets
 
     def steps(self, batch_size: int) -> int:
         """In an epoch: the loader knows its own batches."""
@@ -80,9 +81,9 @@ class Loaded:
         return list({id(each): each for each in found if isinstance(each, torch.Generator)}.values())
 
 
-def loaded(loader: Any, device: torch.device | str, name: str) -> tuple[Split | Loaded, int]:
+def loaded(loader: Any, device: torch.device | str, name: str, classes: bool = False) -> tuple[Split | Loaded, int]:
     """What the loader gives, and its batch size: tensors that it only shuffles are moved to the device once, as a Split, if they fill
-    no more than half of its free memory.
+    no more than half of its free memory. classes: as `Loaded` takes it
 
     Raises InputError as `Loaded` does."""
     if not isinstance(loader, DataLoader):
@@ -90,10 +91,14 @@ def loaded(loader: Any, device: torch.device | str, name: str) -> tuple[Split | 
     _length(loader, name)
     tensors = _tensors(loader.dataset) if _plain(loader) else None
     if tensors is None or sum(each.nbytes for each in tensors) > memory.free(device) // 2:
-        part = Loaded(loader, device, name)
+        part = Loaded(loader, device, name, classes)
         return part, loader.batch_size or len(part.first[0])
     inputs, targets = (each.to(device) for each in tensors)
-    return Split(inputs, targets), loader.batch_size or 1
+    return Split(inputs, _long(targets) if classes else targets), loader.batch_size or 1
+
+
+def _long(targets: Tensor) -> Tensor:
+    return targets if targets.is_floating_point() or targets.is_complex() else targets.long()  # cross-entropy takes no other whole numbers
 
 
 def _length(loader: DataLoader[Any], name: str) -> int:

@@ -75,7 +75,7 @@ def export(model: nn.Module, example: Example, training: bool = False) -> tuple[
     if not isinstance(model, nn.Module):
         raise InputError(f"the network is a {type(model).__name__}; it has to be an nn.Module, made and with its weights")
     given = arguments(example)
-    _refuse_unready(model)
+    refuse_unready(model)
     tries = [few(given), given] if few(given) is not given else [given]
     with _untouched(model), evaluating(model, training), torch.no_grad(), _quiet():
         for attempt in tries:
@@ -102,7 +102,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _refuse_unready(model: nn.Module) -> None:
+def refuse_unready(model: nn.Module) -> None:
+    """Raises InputError for a network that cannot be copied, or has tensors without a shape."""
     for path, module in model.named_modules():
         for name, value in (*vars(module).items(), *module._parameters.items()):
             where = f"{path}.{name}".removeprefix(".")
