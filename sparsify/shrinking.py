@@ -18,10 +18,10 @@ from sparsify.bayes.variational import VariationalSettings, fit_posterior
 from sparsify.compress.recovery import Recovery, RecoverySettings
 from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
-from sparsify.data import Split, loaded
+from sparsify.data import loaded
 from sparsify.measure.size import SIZES, counted, counts, size
 from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, build
-from sparsify.shrink_checks import check_kinds, check_writable, copied, usable
+from sparsify.shrink_checks import check_kinds, check_writable, copied, described, known, usable
 from sparsify.shrink_report import ShrinkReport
 from sparsify.structure import analyse
 from sparsify.task import Loss, Metric, Task
@@ -63,6 +63,7 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     inputs: features of the input may leave too, where linear layers read them. protect: streams and modules that keep their width.
     state: a folder that keeps the state of each training: the same call goes on from there after an interruption, and comes to its end
         at once after that; yours to delete. Augmentation that draws from torch goes on as it would have; from `random` or numpy, anew.
+        Another call is refused; what a Dataset of your own gives, and globals that a loss reads, are not compared.
     seed: of all draws; torch's own random state is left as it was.
     device: if not given, a GPU if there is one. Mixed precision and captured steps are used where they are.
 
@@ -87,10 +88,10 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         teaching = dense if teacher is None else copied(teacher, "teacher", device)
         task.check_teacher(teaching, dense)
         check_writable(state)
-        files = _Files(state, {"model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching),
-                               "data": _described(task), "wish": repr(wish), "prior": repr(prior),
-                               "options": repr((given, sorted(protect), task.measure)), "bayesian": repr(bayesian),
-                               "recovery": repr(recovery)})
+        files = _Files(state, {} if state is None else {
+            "model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching), "data": described(task), "loss": known(loss),
+            "metric": known(metric), "wish": repr(wish), "prior": repr(prior), "options": repr((given, sorted(protect))),
+            "bayesian": repr(bayesian), "recovery": repr(recovery)})
         small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return small.to(home), report
@@ -163,7 +164,8 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
 
 
 def _digest(network: nn.Module) -> str:
-    return artifacts.tensors_checksum(network.state_dict(), type(network).__qualname__.encode())
+    kinds = " ".join(type(each).__qualname__ for each in network.modules())  # ReLU and Tanh have the same tensors: none
+    return artifacts.tensors_checksum(network.state_dict(), kinds.encode())
 
 
 def _said(wish: Target) -> str:
@@ -196,8 +198,3 @@ class _Files:
 
     def path(self, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{name}.pt"
-
-
-def _described(task: Task) -> str:
-    return ", ".join(f"{len(part)} of {part.shape}" + (f" {float(part.labels.double().sum())}" if isinstance(part, Split) else "")
-                     for part in (task.train, task.validation))

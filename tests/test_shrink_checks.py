@@ -1,4 +1,10 @@
-"""What `shrink` refuses in one line before it trains, and what it takes, wherever it is called."""
+"""What `shrink` refuses in one line before it trains, what it takes wherever it is called, and what a kept state knows again."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import sparsify
 from sparsify import RecoverySettings, TrainSettings, VariationalSettings, training
 from sparsify.data import loaded
+from sparsify.shrink_checks import known
 
 TRAIN = TrainSettings(epochs=1, lr=0.01)
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
@@ -29,9 +36,9 @@ class Two(nn.Module):
         return self.layer(inputs), inputs
 
 
-def network():
+def network(activation=nn.ReLU):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2))
+    return nn.Sequential(nn.Linear(6, 8), activation(), nn.Linear(8, 2))
 
 
 def broken():
@@ -50,6 +57,10 @@ def shrink(model=None, inputs=X, targets=Y, **options):
     loader = DataLoader(TensorDataset(inputs, targets), batch_size=16)
     usual = {"target": {"units": 0.5}, "bayesian": VariationalSettings(train=TRAIN), "recovery": RecoverySettings(train=TRAIN)}
     return sparsify.shrink(model or network(), loader, loader, **usual | options)
+
+
+def closeness(outputs, targets):
+    return -F.l1_loss(outputs, targets)
 
 
 def unreduced(outputs, targets):
@@ -136,3 +147,54 @@ def test_it_trains_where_gradients_are_off(mode):
 def assert_alike(one, other):
     for first, second in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("state")
+    shrink(**VALUES, metric=closeness, state=folder)
+    return folder
+
+
+@pytest.mark.parametrize(("options", "differs"), [
+    ({"loss": F.l1_loss}, "loss"), ({"inputs": X.flip(0)}, "data"), ({"targets": X[:, 1:3]}, "data"),
+    ({"metric": lambda outputs, targets: -F.mse_loss(outputs, targets)}, "metric"), ({"model": network(nn.Tanh)}, "model")])
+def test_another_call_with_the_same_names_and_shapes_is_refused(state, options, differs):
+    with pytest.raises(sparsify.InputError, match=f"which is of another call: {differs} differ;"):
+        shrink(**{**VALUES, "metric": closeness, "state": state, **options})
+
+
+def scaled(factor):
+    return lambda outputs, targets: factor * F.mse_loss(outputs, targets)
+
+
+class Weighing:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, outputs, targets):
+        return self.factor * F.mse_loss(outputs, targets)
+
+    def halved(self, outputs, targets):
+        return self(outputs, targets) / 2
+
+
+LOSSES = {  # no two are the same
+    "plain": lambda: F.mse_loss, "other": lambda: F.l1_loss, "built in": lambda: torch._C._nn.mse_loss, "closure": lambda: scaled(1),
+    "another closure": lambda: scaled(2), "object": lambda: Weighing(1), "another object": lambda: Weighing(2),
+    "method": lambda: Weighing(1).halved, "another method": lambda: Weighing(2).halved, "module": nn.HuberLoss,
+    "another module": lambda: nn.HuberLoss(delta=2), "weights": lambda: nn.CrossEntropyLoss(torch.ones(2)),
+    "other weights": lambda: nn.CrossEntropyLoss(torch.arange(2.0)), "partial": lambda: partial(F.huber_loss, delta=1),
+    "another partial": lambda: partial(F.huber_loss, delta=2), "name": lambda: lambda o, t: F.mse_loss(o, t),
+    "another name": lambda: lambda o, t: F.l1_loss(o, t), "inner": lambda: lambda o, t: sum(2 * each for each in o - t),
+    "another inner": lambda: lambda o, t: sum(3 * each for each in o - t), "none": lambda: None}
+
+
+def test_a_loss_is_known_again_in_another_process():
+    here = {name: known(make()) for name, make in LOSSES.items()}
+    assert len(set(here.values())) == len(LOSSES)
+    code = f"from {__name__} import LOSSES, known; print({{name: known(make()) for name, make in LOSSES.items()}})"
+    tests = Path(__file__).parent
+    path = os.pathsep.join([str(tests), str(tests.parent)])
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(here)
