@@ -72,7 +72,7 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
     trials = most_trials(whole, smallest)
     done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
     cost = f"{len(done)} are done" if len(done) else f"about {cost_of(trials):.0f} s"
-    _say(f"the smallest network at {least:.2f} or more on validation, {max_drop:g} under the dense one's {dense:.2f}: at most {trials} "
+    _say(f"the smallest network at {least:.4g} or more on validation, {max_drop:g} under the dense one's {dense:.4g}: at most {trials} "
          f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
     def tried_at(threshold: float) -> float:
@@ -84,19 +84,19 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
         found: float = done.get(repr(threshold), lambda: tried_at(threshold))
         if state is not None and distributed.first():
             state.unlink(missing_ok=True)  # of the trial, which is over
-        _say(f"{cuts.left(threshold, BY):,} weights: {found:.2f} after {trial_epochs} epochs")
+        _say(f"{cuts.left(threshold, BY):,} weights: {found:.4g} after {trial_epochs} epochs")
         return found
 
     best, tried = smallest_that_keeps(fitting, accuracy, whole, smallest, least)
     if best is None:
-        why = f"nothing smaller keeps {least:.2f}" if tried else "no threshold leaves anything smaller"
+        why = f"nothing smaller keeps {least:.4g}" if tried else "no threshold leaves anything smaller"
         _say(f"{why}: the dense network stays as it is")
     return None if best is None else best.threshold, tried
 
 
 def kept(drop: float, max_drop: float) -> str:
     """What a report says of the drop after the full recovery."""
-    return f"the budget of {max_drop:g} is {'kept' if drop <= max_drop + 1e-9 else 'not kept'}: {drop:.2f} lost on validation, at the end"
+    return f"the budget of {max_drop:g} is {'kept' if drop <= max_drop + 1e-9 else 'not kept'}: {drop:.4g} lost on validation, at the end"
 
 
 def forget(state: Path) -> None:
