@@ -2,7 +2,7 @@
 
     python -m experiments.targets                                    the default recipe, some minutes on one core
     python -m experiments.targets -S recipe=mnist-lenet-300-100      another
-    python -m experiments.targets -S recipe=mnist-lenet-300-100 --own units=73     one size, after recovery
+    python -m experiments.targets -S recipe=mnist-lenet-300-100 --own units=73     one size, after recovery; with --lead 2 one way alone
     python -m experiments.targets --docs                             puts the tables of what was measured into docs/
 
 Accuracy is that on validation, before recovery but for --own. Beside each prior stands what `prior.beta` of the recipe gives where it is
@@ -36,6 +36,7 @@ from stages.program import program
 
 TARGETS = {"macs": (0.2, 0.1, 0.05), "nonzeros": (0.1, 0.05, 0.025)}  # of a prior on units, and of one on single weights
 SINGLE = ("log_uniform", "ard")
+WAYS = {0: "`prior.beta`", 1: "the size", 2: "twice the size"}  # that lead to a network of one size, by how many times that the target is
 Row = dict[str, Any]
 
 
@@ -54,12 +55,13 @@ def measured(folder: Path, overrides: Sequence[str], by: str, shares: Sequence[f
     return rows
 
 
-def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int) -> list[Row]:
-    """The recipe's own prior cut to one size and fine-tuned: led by prior.beta, and by the target."""
+def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int, leads: Sequence[int]) -> list[Row]:
+    """The recipe's own prior cut to one size and fine-tuned: led by prior.beta, and to so many times the size."""
     by, value = size.split("=")
     rows = []
-    for led in (False, True):
-        made(folder, [*overrides, *FREE, f"prune.target.{by}={value}", *[f"prior.target.{size}"] * led], ["train_bayesian", "prune"])
+    for led in leads:
+        lead = [f"prior.target.{by}={led * int(value)}"] if led else []
+        made(folder, [*overrides, *FREE, f"prune.target.{by}={value}", *lead], ["train_bayesian", "prune"])
         found = json.loads((folder / runtime.METRICS / "prune.json").read_text())["prune"]
         bayesian = json.loads((folder / runtime.METRICS / "bayesian.json").read_text())["bayesian"]
         rows.append({"seed": seed, "led": led, "size": size, "left": found["hidden_left" if by == "units" else f"{by}_left"],
@@ -99,11 +101,22 @@ def tables(rows: Sequence[Row]) -> str:
 def own_table(kept: Mapping[str, Sequence[Row]]) -> str:
     shown = []
     for recipe, rows in kept.items():
-        accuracy = {led: [row["accuracy"] for row in rows if row["led"] == led] for led in (False, True)}
-        gains = [led - beta for beta, led in zip(accuracy[False], accuracy[True], strict=True)]
-        shown.append({"recipe": f"`{recipe}`", "cut to": rows[0]["size"].replace("=", " "), "`prior.beta`, %": spread(accuracy[False]),
-                      "the target, %": spread(accuracy[True]), "gain, points": spread(gains)})
+        by_lead = {led: [row["accuracy"] for row in rows if row["led"] == led] for led in WAYS}
+        line = {"recipe": f"`{recipe}`", "cut to": rows[0]["size"].replace("=", " ")}
+        line |= {f"{way}, %": spread(by_lead[led]) if by_lead[led] else "" for led, way in WAYS.items()}
+        if by_lead[0]:
+            line |= {f"gain of {way}": spread([found - beta for beta, found in zip(by_lead[0], by_lead[led], strict=True)])
+                     if by_lead[led] else "" for led, way in WAYS.items() if led}
+        shown.append(line)
     return report.table(shown)
+
+
+def with_earlier(rows: Sequence[Row], path: Path) -> list[Row]:
+    """And what an earlier call measured of the same size: other seeds, other ways to lead."""
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    known = {(row["seed"], row["led"]) for row in rows}
+    kept = [row for row in before if row["size"] == rows[0]["size"] and (row["seed"], row["led"]) not in known]
+    return sorted([*kept, *rows], key=lambda row: (row["seed"], row["led"]))
 
 
 def into_docs() -> None:
@@ -120,6 +133,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 5])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
     parser.add_argument("--own", metavar="SIZE", help="units=73, say: beta and the target at one size, after recovery")
+    parser.add_argument("--lead", type=int, nargs="+", choices=WAYS, default=list(WAYS), help="of --own: 0 by prior.beta, 1 to the size, "
+                        "2 to twice the size; what the file of an earlier call has besides stays")
     parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/")
     arguments = parser.parse_args()
     if arguments.docs:
@@ -131,7 +146,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.own:
             rows = [row for seed in tqdm(arguments.seeds, "seeds", disable=None)
-                    for row in recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed)]
+                    for row in recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed,
+                                         arguments.lead)]
+            rows = with_earlier(rows, RESULTS / f"own-{name}.json")
         else:
             rows = led(arguments.priors, arguments.seeds, arguments.overrides, recipe["prior"]["kind"], Path(scratch))
     print(about, own_table({name: rows}) if arguments.own else tables(rows), sep="\n")
