@@ -7,7 +7,7 @@ measure/    size, latency, accuracy and uncertainty
 compaction.py   bayes and compress together: from a Bayesian twin to a small network
 cuts.py      the networks that a twin can become, by threshold
 budget.py    the smallest that keeps an accuracy after recovery
-shrinking.py all of it in one call (task.py: what for; shrink_checks.py: with what; shrink_report.py: what came out)
+shrinking.py all of it in one call (task.py: what for; shrink_*.py: with what, what it keeps, what came out)
 verify.py    the checksum and the proof that a file carries, checked again
 data/ models/ training.py artifacts.py tensorfile.py settings.py   the ground everything stands on
 

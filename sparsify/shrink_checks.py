@@ -1,22 +1,18 @@
-"""What `shrink` is given: whether it can be used, and by what a kept state knows its call again."""
+"""What `shrink` is given: whether it can be used."""
 
 import copy
-import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sparsify import artifacts
 from sparsify.bayes.variational import VariationalSettings
 from sparsify.compress.recovery import RecoverySettings
-from sparsify.data import Split
 from sparsify.settings import Check, InputError, quoted
 from sparsify.structure.export import refuse_unready
-from sparsify.task import Task, telling
+from sparsify.task import telling
 
 _NETWORK = Check("a torch.nn.Module that was trained", lambda value: isinstance(value, nn.Module))
 _ALLOWED = {
@@ -31,9 +27,6 @@ _ALLOWED = {
     "state": Check("a folder, which need not exist", lambda value: isinstance(value, str | Path) and str(value) != ""),
 }
 _NEEDED = ("model", "protect")  # None stands for the others
-# What functions, their code and closures, functools.partial, methods and objects hold. Of `__wrapped__` and the like: all of `__dict__`.
-_HOLD = ("co_code", "co_names", "co_consts", "__code__", "__defaults__", "__kwdefaults__", "__closure__", "cell_contents", "func", "args",
-         "keywords", "__func__", "__self__", "__dict__")
 
 
 def check_kinds(**given: Any) -> None:
@@ -56,39 +49,3 @@ def copied(network: nn.Module, name: str, device: torch.device) -> nn.Module:
     refuse_unready(network)
     with telling(f"{name} cannot be copied to {device}", "let copy.deepcopy work on it"):
         return copy.deepcopy(network).to(device).eval()
-
-
-def check_writable(state: str | Path | None) -> None:
-    """Raises InputError for a folder in which nothing can be written; makes it where it is not there."""
-    if state is not None and not Path(state).is_file():  # which is told as such
-        with telling(f"state is {quoted(str(state))}, where nothing can be written", "give another folder"):
-            Path(state).mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=state).close()
-
-
-def described(task: Task) -> str:
-    """The examples: by their bytes where they lie in memory, else by how many they are and their shape."""
-    return ", ".join(artifacts.tensors_checksum({"inputs": part[:], "targets": part.labels}) if isinstance(part, Split)
-                     else f"{len(part)} of {part.shape}" for part in (task.train, task.validation))
-
-
-def known(function: Any) -> str:
-    """By which a loss or a metric is known again in another process."""
-    return artifacts.checksum(repr(_parts(function)).encode()).hexdigest()
-
-
-def _parts(value: Any, deep: int = 4) -> Any:
-    """Its name, its bytecode, and the values that it holds; objects within objects to `deep`, for they may hold one another."""
-    if isinstance(value, Tensor):
-        return artifacts.tensors_checksum({"": value})
-    if value is None or isinstance(value, bool | int | float | str | bytes):
-        return value
-    if isinstance(value, Mapping):
-        value = tuple(value.items())
-    if isinstance(value, list | tuple):
-        return [_parts(each, deep) for each in value]
-    name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    if not deep or isinstance(value, type | ModuleType):
-        return name
-    called = getattr(type(value), "forward" if isinstance(value, nn.Module) else "__call__", None)
-    return [name, *(_parts(each, deep - 1) for each in (called, *(getattr(value, part, None) for part in _HOLD)))]

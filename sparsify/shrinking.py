@@ -1,6 +1,6 @@
 """One call from a trained network to a small one: Bayesian training, cut, recovery. The pipeline does the same with the same pieces."""
 
-import json
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsify import artifacts, budget
+from sparsify import budget
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import KINDS, PriorSettings, Target
 from sparsify.bayes.target import ExpectedSize
@@ -19,11 +19,12 @@ from sparsify.compress.recovery import Recovery, RecoverySettings
 from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
 from sparsify.data import loaded
-from sparsify.measure.size import SIZES, counted, counts, size
+from sparsify.measure.size import SIZES, Size, counted, counts, size
 from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, build
-from sparsify.shrink_checks import check_kinds, check_writable, copied, described, known, usable
+from sparsify.shrink_checks import check_kinds, copied, usable
 from sparsify.shrink_report import ShrinkReport
-from sparsify.structure import analyse
+from sparsify.shrink_state import Files, check_writable, described, digest, known
+from sparsify.structure import Structure, analyse
 from sparsify.task import Loss, Metric, Task
 from sparsify.training import seed_draws
 
@@ -88,8 +89,8 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         teaching = dense if teacher is None else copied(teacher, "teacher", device)
         task.check_teacher(teaching, dense)
         check_writable(state)
-        files = _Files(state, {} if state is None else {
-            "model": _digest(dense), "teacher": "" if teacher is None else _digest(teaching), "data": described(task), "loss": known(loss),
+        files = Files(state, {} if state is None else {
+            "model": digest(dense), "teacher": "" if teacher is None else digest(teaching), "data": described(task), "loss": known(loss),
             "metric": known(metric), "wish": repr(wish), "prior": repr(prior), "options": repr((given, sorted(protect))),
             "bayesian": repr(bayesian), "recovery": repr(recovery)})
         small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
@@ -98,15 +99,12 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
 
 
 def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings,
-            recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: "_Files") -> tuple[nn.Module, ShrinkReport]:
+            recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: Files) -> tuple[nn.Module, ShrinkReport]:
     start, example = time.perf_counter(), task.example
     structure = analyse(dense, example)
     before = size(dense, structure, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
-    if given.max_drop is not None and prior.target in (SEARCHED, SEARCHED_SINGLE):
-        (by, share), = prior.target.given().items()  # of what can leave, not of what is protected too
-        least = ExpectedSize(twin, structure, by, counted(before, by)).least
-        prior = replace(prior, target=Target(**{by: least + share * (counted(before, by) - least)}))
+    prior = replace(prior, target=_lead(prior, wish, twin, structure, before))
     learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
     seed_draws(task.train, given.seed)
     zeros = Zeros(twin)  # of a network that was pruned before
@@ -163,38 +161,20 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
     return replace(prior, target=wish) if wish.given() else prior
 
 
-def _digest(network: nn.Module) -> str:
-    kinds = " ".join(type(each).__qualname__ for each in network.modules())  # ReLU and Tanh have the same tensors: none
-    return artifacts.tensors_checksum(network.state_dict(), kinds.encode())
+def _lead(prior: PriorSettings, wish: Target, twin: nn.Module, structure: Structure, before: Size) -> Target:
+    """Where the Bayesian training leads: to the wish, but of single weights to twice as many, which are then cut by half (docs/targets.md
+    section 1). Where an accuracy is wished and nothing is said of a size, to a share of what can leave, not of what is protected too."""
+    for by, value in prior.target.given().items():
+        whole = counted(before, by)
+        share = value if value < 1 else value / whole
+        if wish.given() and KINDS[prior.kind].groups == "weights" and share < 1:
+            return Target(**{by: whole * min(2 * share, math.sqrt(share))})
+        if not wish.given() and prior.target in (SEARCHED, SEARCHED_SINGLE):
+            least = ExpectedSize(twin, structure, by, whole).least
+            return Target(**{by: least + share * (whole - least)})
+    return prior.target
 
 
 def _said(wish: Target) -> str:
     (by, value), = wish.given().items()
     return f"{by} {value:.4g}"
-
-
-class _Files:
-    """Where trainings keep their state, if anywhere, and what call they belong to."""
-
-    def __init__(self, folder: str | Path | None, call: dict[str, str]):
-        """Raises InputError for a folder of another call."""
-        self._folder = None if folder is None else Path(folder)
-        if self._folder is None:
-            return
-        if self._folder.is_file():
-            raise InputError(f"state is {folder}, a file; it has to be a folder, which need not exist")
-        about = self._folder / "call.json"
-        try:
-            before = json.loads(about.read_text())
-        except FileNotFoundError:
-            before = None
-        except (OSError, ValueError):
-            raise InputError(f"{about} cannot be read; delete {folder}, and all begins anew") from None
-        begun = self._folder.is_dir() and any(path != about for path in self._folder.iterdir())  # else that call was refused
-        if begun and before not in (None, call):
-            differs = [key for key in call if not isinstance(before, dict) or before.get(key) != call[key]]
-            raise InputError(f"state is {folder}, which is of another call: {', '.join(differs)} differ; give another folder, or delete it")
-        artifacts.write_json(about, call)
-
-    def path(self, name: str) -> Path | None:
-        return None if self._folder is None else self._folder / f"{name}.pt"

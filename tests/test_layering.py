@@ -13,7 +13,7 @@ LIBRARY = [path for path in SOURCES if path.is_relative_to(TOP / "sparsify")]
 PACKAGES = ("bayes", "compress", "measure")  # side by side; structure is below them
 # The face, and what brings bayes, compress and measure together.
 ABOVE = {"__init__.py", "compaction.py", "cuts.py", "budget.py", "verify.py", "task.py", "shrinking.py",
-         "shrink_checks.py", "shrink_report.py"}
+         "shrink_checks.py", "shrink_report.py", "shrink_state.py"}
 SURROUNDINGS = {"environ", "environb", "getenv", "getcwd", "chdir", "cwd", "home", "expanduser", "argv"}
 each_of = lambda paths: pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(TOP)))  # noqa: E731
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import sparsify
 from sparsify import RecoverySettings, TrainSettings, VariationalSettings, training
 from sparsify.data import loaded
-from sparsify.shrink_checks import known
+from sparsify.shrink_state import known
 
 TRAIN = TrainSettings(epochs=1, lr=0.01)
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))

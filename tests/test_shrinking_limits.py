@@ -63,3 +63,11 @@ def test_a_share_is_of_all_multiply_accumulates_also_of_layers_that_stay():
     assert report.before.macs == 4 * 4 * 6 * (3 + 6) + 40 * (6 + 3)
     assert 0.75 * 1224 < report.after.macs <= 0.8 * 1224
     assert report.curves["bayesian"][-1]["expected_size_percent"] == pytest.approx(80, abs=5)
+
+
+@pytest.mark.parametrize(("share", "lead"), [(0.1, 20), (0.5, 70.7)])
+def test_single_weights_are_led_to_twice_as_many_and_cut(model, share, lead):  # noqa: F811
+    _, report = shrink(model, target={"nonzeros": share}, bayesian=sparsify.VariationalSettings(train=sparsify.TrainSettings(
+        epochs=80, batch_size=16, lr=0.01)))
+    assert report.curves["bayesian"][-1]["expected_size_percent"] == pytest.approx(lead, rel=0.15)
+    assert counted(report.after, "nonzeros") <= share * counted(report.before, "nonzeros")
