@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsify import budget
+from sparsify import artifacts, budget
 from sparsify.bayes.convert import bake, bayesianize, log_alphas
 from sparsify.bayes.priors import KINDS, PriorSettings, Target
 from sparsify.bayes.target import ExpectedSize
@@ -93,7 +93,10 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
             "model": digest(dense), "teacher": "" if teacher is None else digest(teaching), "data": described(task), "loss": known(loss),
             "metric": known(metric), "wish": repr(wish), "prior": repr(prior), "options": repr((given, sorted(protect))),
             "bayesian": repr(bayesian), "recovery": repr(recovery)})
-        small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
+        try:
+            small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
+        except artifacts.FileError as error:  # of a state
+            raise InputError(f"{error}; delete that file, and its training begins anew") from None
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return small.to(home), report
 

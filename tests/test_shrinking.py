@@ -137,6 +137,15 @@ def test_a_state_of_another_call_is_refused(model, tmp_path):
         shrink(model, target={"macs": 0.5}, state=tmp_path / "call.json")
 
 
+def test_a_damaged_state_says_what_to_do(model, tmp_path):
+    shrink(model, target={"macs": 0.5}, state=tmp_path)
+    (tmp_path / "recovery.pt").write_bytes((tmp_path / "recovery.pt").read_bytes()[:-100])
+    with pytest.raises(sparsify.InputError, match=r"recovery\.pt cannot be read .*; delete that file, and its training begins anew"):
+        shrink(model, target={"macs": 0.5}, state=tmp_path)
+    (tmp_path / "recovery.pt").unlink()
+    shrink(model, target={"macs": 0.5}, state=tmp_path)
+
+
 class Empty(Dataset):
     def __len__(self):
         return 0
