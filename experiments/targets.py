@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -101,14 +101,16 @@ def tables(rows: Sequence[Row]) -> str:
 def own_table(kept: Mapping[str, Sequence[Row]]) -> str:
     shown = []
     for recipe, rows in kept.items():
-        by_lead = {led: [row["accuracy"] for row in rows if row["led"] == led] for led in WAYS}
-        line = {"recipe": f"`{recipe}`", "cut to": rows[0]["size"].replace("=", " ")}
-        line |= {f"{way}, %": spread(by_lead[led]) if by_lead[led] else "" for led, way in WAYS.items()}
-        if by_lead[0]:
-            line |= {f"gain of {way}": spread([found - beta for beta, found in zip(by_lead[0], by_lead[led], strict=True)])
-                     if by_lead[led] else "" for led, way in WAYS.items() if led}
-        shown.append(line)
+        found = {led: {row["seed"]: row["accuracy"] for row in rows if row["led"] == led} for led in WAYS}
+        gains = {led: [accuracy - found[0][seed] for seed, accuracy in found[led].items() if seed in found[0]] for led in WAYS if led}
+        shown.append({"recipe": f"`{recipe}`", "cut to": rows[0]["size"].replace("=", " "),
+                      **{f"{way}, %": _spread(found[led].values()) for led, way in WAYS.items()},
+                      **{f"gain of {WAYS[led]}": _spread(gain) for led, gain in gains.items()}})
     return report.table(shown)
+
+
+def _spread(values: Iterable[float]) -> str:
+    return spread(known) if (known := list(values)) else ""
 
 
 def with_earlier(rows: Sequence[Row], path: Path) -> list[Row]:

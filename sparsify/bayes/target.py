@@ -108,7 +108,7 @@ class Pressure(nn.Module):
         share = target if target < 1 else target / expected.whole
         if not 0 < share < 1:
             raise InputError(f"the target is {target:g} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller count")
-        if share * expected.whole < expected.least:
+        if share * expected.whole < (1 - 1e-6) * expected.least:  # float32
             raise InputError(f"the target is {share * expected.whole:,.4g} of {expected.whole:,.0f}; {expected.least:,.0f} stay at least, "
                              "one unit of each layer and what has no prior: set a larger target")
         self._expected, self._total, self.share = expected, max(1, total_steps), share
