@@ -114,7 +114,7 @@ def broken() -> None:
     (lambda: None, "is no file"),
     (TEACHER.mkdir, "is no file"),
     (lambda: built("lenet5", (1, 28, 28), 7), r"the teacher answers with \(7,\) to an input, and the model with \(10,\)"),
-    (broken, "answers with what is no finite number"),
+    (broken, "answers about the training inputs with NaN"),
     (lambda: built("resnet20", (3, 32, 32), 10), "the teacher cannot answer about the training inputs"),
     (lambda: save(nn.Sequential(nn.Flatten(), nn.Linear(784, 10))), "holds a Sequential, which is no built-in network"),
 ], ids=["no network", "no file", "a folder", "other classes", "not a number", "other inputs", "a class of one's own"])
