@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Size, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
@@ -44,7 +45,8 @@ def _unfused() -> Iterator[None]:
         for backend in backends:
             backend.enabled = False
         attention.set_fastpath_enabled(False)
-        yield
+        with sdpa_kernel(SDPBackend.MATH):  # before 2.15 the fused one of CPUs has no formula
+            yield
     finally:
         for backend, enabled in zip(backends, before, strict=True):
             backend.enabled = enabled
