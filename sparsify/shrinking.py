@@ -53,9 +53,10 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         tensors that are only shuffled (a TensorDataset) move to the device once. Validation chooses: keep other examples for a test.
     target: what may be left: one of units, weights, nonzeros, macs, as a share of the whole below 1, or as a count.
     max_drop: or else how far the small network may end under the dense one on validation, in points of accuracy (or of `metric`): the
-        smallest that a search finds, with a recovery at each size that is tried, of `trial_epochs` (recovery's, if not given).
-    prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights. With
-        `max_drop`, the target or beta of the settings is where the Bayesian training leads.
+        smallest that a search finds, with a recovery at each size that is tried, of `trial_epochs` (recovery's, if not given). Where
+        nothing smaller keeps it, `model` comes back as it was.
+    prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights, which is led to
+        twice as many and cut by half. With `max_drop`, the target or beta of the settings is where the Bayesian training leads.
     bayesian, recovery: how both are trained, but for the batch size, which is the loader's.
     teacher: the network whose answers the small one learns in recovery, a larger one say; the model itself if not given.
     loss: for what is not classification: of outputs and targets, their mean loss. Recovery then learns from the targets alone.
@@ -103,7 +104,7 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
 
 def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings,
             recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: Files) -> tuple[nn.Module, ShrinkReport]:
-    start, example = time.perf_counter(), task.example
+    start, example, score_dense = time.perf_counter(), task.example, task.score(dense)
     structure = analyse(dense, example)
     before = size(dense, structure, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
@@ -116,7 +117,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect, before)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
                           lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
-    score_dense, trials = task.score(dense), list[budget.Trial]()
+    trials = list[budget.Trial]()
     if given.max_drop is None:
         found: float | None = cuts.exactly(wish)
     else:

@@ -82,7 +82,7 @@ class Task:
         return score
 
     def check(self, network: nn.Module) -> None:
-        """Raises InputError for what cannot be trained or measured, as far as a few examples and all of validation tell."""
+        """Raises InputError for what cannot be trained or measured, as far as a few examples tell; `score` looks at validation."""
         if not any(parameter.requires_grad for parameter in network.parameters()):
             raise InputError(f"the {type(network).__name__} has no parameters that can be trained; requires_grad says which can")
         outputs = _answers(network, self.example, "the model", "training")
@@ -94,7 +94,6 @@ class Task:
                 value = self.loss(outputs[:len(targets)], targets)
             if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
                 raise InputError(f"the loss gives {quoted(value)}; it has to give the mean over the batch, a tensor () with its gradient")
-        self.score(network)
 
     def _check_classes(self, outputs: Tensor) -> None:
         known = [part.labels if isinstance(part, Split) else part.first[1] for part in (self.train, self.validation)]

@@ -43,7 +43,7 @@ class ExpectedSize:
         if self._single:
             mine = {group.name for group in self._groups}
             self._free = sum(shape.numel() for name, shape in shapes.items() if name not in mine)
-            self.whole = whole or float(sum(shape.numel() for shape in shapes.values()))
+            self.whole = float(sum(shape.numel() for shape in shapes.values()))
         elif by == "units":
             counted = [name for name, stream in structure.shrinkable().items() if stream.writers]
             mine = {group.name for group in self._groups}
@@ -53,8 +53,9 @@ class ExpectedSize:
         else:
             self._entries, self._fixed, self._uses = (part.to(like) for part in _entries(structure, self._groups, shapes, by))
             self.whole = float((self._uses * like.new_tensor([float(shape[:2].numel()) for shape in shapes.values()])).sum())
-        own, self.whole = self.whole, whole or self.whole
-        self._density, self._others = (1.0, self.whole - own) if by == "macs" else (self.whole / own, 0.0)
+            known = whole or self.whole
+            self._density, self._others = (1.0, known - self.whole) if by == "macs" else (known / self.whole, 0.0)
+        self.whole = whole or self.whole
 
     @torch.no_grad()
     def __call__(self) -> Tensor:
