@@ -38,20 +38,21 @@ class ExpectedSize:
         self._threshold = THRESHOLD["units with gates" if isinstance(self._groups[0], Gate) else "weights with noise"]
         if self._single and by != "nonzeros":
             raise InputError(f"the target is {by}, and the prior acts on single weights; give nonzeros, or a prior on units")
-        shapes = {name: tensor.shape for name, tensor in twin.state_dict().items() if name in structure.uses}
+        hidden = structure.hidden()
+        shapes = {name: tensor.shape for name, tensor in twin.state_dict().items() if name in (hidden if by == "units" else structure.uses)}
         like = self._groups[0].log_alpha()
         if self._single:
             mine = {group.name for group in self._groups}
             self._free = sum(shape.numel() for name, shape in shapes.items() if name not in mine)
             self.whole = float(sum(shape.numel() for shape in shapes.values()))
         elif by == "units":
-            counted = [name for name, stream in structure.shrinkable().items() if stream.writers]
-            mine = {group.name for group in self._groups}
-            self._free = sum(structure.streams[name].size for name in counted if name not in mine)
-            self.whole = float(sum(structure.streams[name].size for name in counted))
-            self._counted = like.new_tensor([float(group.name in counted) for group in self._groups])
+            here = [hidden[name] for name in shapes], range(len(shapes))  # of the two dimensions that of the units
+            self._entries, self._fixed = (part[here].to(like) for part in _entries(structure, self._groups, shapes))
+            self.whole = float(sum(shape[hidden[name]] for name, shape in shapes.items()))
         else:
-            self._entries, self._fixed, self._uses = (part.to(like) for part in _entries(structure, self._groups, shapes, by))
+            self._entries, self._fixed = (part.to(like) for part in _entries(structure, self._groups, shapes))
+            self._uses = like.new_tensor([float(shape[2:].numel() * (structure.uses[name] if by == "macs" else 1))
+                                          for name, shape in shapes.items()])
             self.whole = float((self._uses * like.new_tensor([float(shape[:2].numel()) for shape in shapes.values()])).sum())
             known = whole or self.whole
             self._density, self._others = (1.0, known - self.whole) if by == "macs" else (known / self.whole, 0.0)
@@ -72,14 +73,14 @@ class ExpectedSize:
         if self._single:
             return left.sum() + self._free
         if self._by == "units":
-            return (left * self._counted).sum() + self._free
+            return (self._entries @ left + self._fixed).sum()
         return ((self._entries @ left + self._fixed).prod(0) * self._uses).sum() * self._density + self._others
 
 
-def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, torch.Size], by: str) -> tuple[Tensor, Tensor, Tensor]:
+def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, torch.Size]) -> tuple[Tensor, Tensor]:
     """What a tensor has along its first two dimensions, as a linear function of the units left of each group: the others stay.
 
-    -> (2, tensors, groups) entries a unit, (2, tensors) entries that stay, (tensors,) what one pair of entries counts"""
+    -> (2, tensors, groups) entries a unit, (2, tensors) entries that stay"""
     per_unit, fixed = torch.zeros(2, len(shapes), len(groups)), torch.zeros(2, len(shapes))
     place = {name: number for number, name in enumerate(shapes)}
     for name, shape in shapes.items():
@@ -89,8 +90,7 @@ def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, tor
             if slot.tensor in place and slot.dim < 2:
                 per_unit[slot.dim, place[slot.tensor], number] += slot.index.shape[1]
                 fixed[slot.dim, place[slot.tensor]] -= slot.index.numel()
-    uses = [(structure.uses[name] if by == "macs" else 1) * shape[2:].numel() for name, shape in shapes.items()]
-    return per_unit, fixed, torch.tensor(uses, dtype=torch.float)
+    return per_unit, fixed
 
 
 class Pressure(nn.Module):

@@ -49,8 +49,7 @@ def nonzeros(network: nn.Module, structure: Structure) -> dict[str, int]:
 def hidden(network: nn.Module, structure: Structure) -> dict[str, int]:
     """By the layer that first writes them, the units of all that can shrink; arguments as of `size`."""
     state = network.state_dict()
-    slots = {stream.writers[0].tensor: stream.writers[0].dim for stream in structure.shrinkable().values() if stream.writers}
-    return {layer_of(name): state[name].shape[dim] for name, dim in slots.items()}
+    return {layer_of(name): state[name].shape[dim] for name, dim in structure.hidden().items()}
 
 
 def layer_of(tensor: str) -> str:

@@ -50,6 +50,10 @@ class Structure:
     def shrinkable(self) -> dict[str, Stream]:
         return {name: stream for name, stream in self.streams.items() if stream.fixed is None}
 
+    def hidden(self) -> dict[str, int]:
+        """By the tensors that first write what can shrink, the dimension in which their units lie; a head has as many as its width."""
+        return {stream.writers[0].tensor: stream.writers[0].dim for stream in self.shrinkable().values() if stream.writers}
+
 
 def protected(structure: Structure, names: Collection[str]) -> set[str]:
     """The streams that `names` names: by themselves, or by a module whose layers write them. Raises InputError for any other name."""
