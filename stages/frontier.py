@@ -28,7 +28,9 @@ def frontier(points: Sequence[Point], runner: Runner, into: Path, against: str, 
     """Runs what is not done, writes the table and the picture of what is, and returns whether that is all.
 
     against: units, weights, nonzeros or macs; on: validation or test. Raises InputError."""
-    left = [point.experiment for point in points if point.experiment.name not in runner.done()]
+    names = [point.experiment.name for point in points]
+    before = runner.done(names)
+    left = [point.experiment for point in points if point.experiment.name not in before]
     print(f"{len(points)} experiments, {len(points) - len(left)} of them are done", flush=True)
     failed, interrupted = {}, False
     if left and not drawing_alone:
@@ -36,7 +38,7 @@ def frontier(points: Sequence[Point], runner: Runner, into: Path, against: str, 
             failed = runner.run(left)
         except KeyboardInterrupt:
             interrupted = True
-    done = runner.done()
+    done = runner.done(names)
     table = [row for point in points if point.experiment.name in done for row in rows(point, done[point.experiment.name])]
     if table:
         artifacts.write_csv(into / "frontier.csv", table)
@@ -52,8 +54,8 @@ def frontier(points: Sequence[Point], runner: Runner, into: Path, against: str, 
 
 
 def rows(point: Point, metrics: Metrics) -> Iterator[dict[str, Any]]:
-    """Two of an experiment: the prior's network, and magnitude's of the same size. Accuracies are in percent; reached: what the network
-    has of what the target is of, as a share where the target is one."""
+    """Two of an experiment: the prior's network, and magnitude's of the same size. Accuracies are in percent; reached: what
+    is left, by the measure of the target, as a share where the target is one."""
     baseline, prune, controls = (metrics[stage] for stage in ("baseline", "prune", "controls"))
     prior = {"accuracy": prune["accuracy_finetuned"], "validation_accuracy": prune["validation_accuracy_finetuned"], **_counts(prune)}
     magnitude = controls["magnitude"]

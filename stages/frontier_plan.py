@@ -1,9 +1,8 @@
 """Which experiments a frontier is made of: priors at targets and seeds, each with all that decides its figures in its name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sparsify.bayes.priors import KINDS
 from sparsify.settings import InputError, build
@@ -55,12 +54,11 @@ def points(curves: Iterable[Curve], seeds: Sequence[int], changes: Sequence[str]
 
     The name of an experiment hangs on the parameters and files that its stages read, and on nothing else: an edit of this page keeps it.
     Raises InputError for what no stage would take."""
-    common = compose.composed(*changes)
     wanted = [(kind, each.by, target) for each in curves for kind in each.kinds for target in each.targets]
     found = {}
     for seed in seeds:
         for kind, by, target in wanted:
-            overrides = (*changes, *_overrides(common, kind, by, target, seed))
+            overrides = (*changes, *_overrides(changes, kind, by, target, seed))
             params = compose.composed(*overrides)
             build(Params, params)
             decides = pipeline.fingerprint(pipeline.needed(pipeline.stages(params), [LAST]), params)
@@ -69,15 +67,19 @@ def points(curves: Iterable[Curve], seeds: Sequence[int], changes: Sequence[str]
     return list(found.values())
 
 
-def _overrides(common: Mapping[str, Any], kind: str, by: str, target: float, seed: int) -> Iterator[str]:
-    """What the prior, its target, and an exact cut to that change in `common`, which may have targets or a threshold of its own."""
-    yield from (f"prior.kind={kind}", f"prior.target.{by}={target:.12g}", f"seed={seed}")
+def _overrides(changes: Sequence[str], kind: str, by: str, target: float, seed: int) -> Iterator[str]:
+    """What the prior, its target, and an exact cut to that change in a recipe, which may have targets or a threshold of its own."""
+    led = (f"prior.kind={kind}", f"prior.target.{by}={target:.12g}", f"seed={seed}")
+    found = compose.composed(*changes, *led)
+    prior, prune = found["prior"]["target"], found["prune"]
+    yield from led
     for other in MEASURES:
-        if other != by and common["prior"]["target"][other] is not None:
+        if other != by and prior[other] is not None:
             yield f"prior.target.{other}=null"
-        if common["prune"]["target"][other] != common["prior"]["target"][other]:  # else it follows
+        if prune["target"][other] != prior[other]:  # else it follows
             yield f"prune.target.{other}={f'{target:.12g}' if other == by else 'null'}"
-    if common["prune"]["threshold"] is not None:
-        yield "prune.threshold=null"
-    if common["controls"]["methods"] != ["magnitude"]:
+    for key in ("threshold", "max_final_drop"):
+        if prune[key] is not None:
+            yield f"prune.{key}=null"
+    if found["controls"]["methods"] != ["magnitude"]:
         yield "controls.methods=[magnitude]"

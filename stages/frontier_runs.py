@@ -6,14 +6,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from sparsify.settings import InputError
-from stages import grid, run, trial
+from stages import grid, reports, run, trial
 
 STAGES = ("baseline", "bayesian", "prune", "controls")  # whose metrics a frontier is drawn from
 PAUSE, LOOK = 5.0, 60.0  # seconds between two looks at git, and at DVC's queue, each of which costs a core seconds
@@ -22,8 +22,8 @@ Metrics = Mapping[str, Mapping[str, Any]]  # by stage
 
 
 class Runner(Protocol):
-    def done(self) -> dict[str, Metrics]:
-        """By name, all experiments that ran to their end."""
+    def done(self, names: Collection[str]) -> dict[str, Metrics]:
+        """By name, those of these experiments that ran to their end."""
         ...
 
     def run(self, experiments: Sequence[grid.Experiment]) -> dict[str, str]:
@@ -41,9 +41,9 @@ class Queue:
         if jobs > 1:  # else each would take all cores
             self.environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // jobs)))
 
-    def done(self) -> dict[str, Metrics]:
+    def done(self, names: Collection[str]) -> dict[str, Metrics]:
         return {name: {stage: json.loads(grid.git("show", f"{commit}:metrics/{stage}.json"))[stage] for stage in STAGES}
-                for name, commit in self._commits().items()}
+                for name, commit in self._commits().items() if name in names}
 
     def run(self, experiments: Sequence[grid.Experiment]) -> dict[str, str]:
         """Those that wait or run already are not queued again. An interruption ends the wait alone: the workers go on."""
@@ -109,8 +109,8 @@ class Here:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def done(self) -> dict[str, Metrics]:
-        return dict(self._finished())
+    def done(self, names: Collection[str]) -> dict[str, Metrics]:
+        return dict(self._finished(names))
 
     def run(self, experiments: Sequence[grid.Experiment]) -> dict[str, str]:
         failed = {}
@@ -121,8 +121,8 @@ class Here:
                 failed[experiment.name] = f"a stage ended with status {ended.code}; its line is above"
         return failed
 
-    def _finished(self) -> Iterator[tuple[str, Metrics]]:
-        for folder in sorted(self.folder.glob("*")):
-            paths = {stage: folder / "metrics" / f"{stage}.json" for stage in STAGES}
+    def _finished(self, names: Collection[str]) -> Iterator[tuple[str, Metrics]]:
+        for name in names:
+            paths = {stage: self.folder / name / "metrics" / f"{stage}.json" for stage in STAGES}
             if all(path.is_file() for path in paths.values()):
-                yield folder.name, {stage: json.loads(path.read_text())[stage] for stage, path in paths.items()}
+                yield name, {stage: reports.figures(path, stage) for stage, path in paths.items()}

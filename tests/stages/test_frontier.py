@@ -30,14 +30,15 @@ def test_points_are_all_targets_of_all_priors_seed_by_seed():
     assert len({point.experiment.name for point in found}) == len(found)
 
 
-@pytest.mark.parametrize("change", [
-    "prior.target.macs=0.3", "prune.target.macs=0.3", "prune.target.units=0.7", "prune.threshold=2", "controls.methods=[scratch]"])
-def test_the_cut_is_exact_whatever_the_recipe_has(change):
-    [point] = points("gaussian:units=0.25", changes=(*SMOKE, change))
+@pytest.mark.parametrize("changes", [
+    ("prior.target.macs=0.3",), ("prune.target.macs=0.3",), ("prune.target.units=0.7",), ("prune.threshold=2",),
+    ("prune.max_final_drop=0.5",), ("controls.methods=[scratch]",), ("prior.target.units=0.7", "prune.target.units=0.7")], ids=" ".join)
+def test_the_cut_is_exact_whatever_the_recipe_has(changes):
+    [point] = points("gaussian:units=0.25", changes=(*SMOKE, *changes))
     params = compose.composed(*point.experiment.overrides)
     only_units = {"units": 0.25, "weights": None, "nonzeros": None, "macs": None}
     assert params["prior"]["target"] == params["prune"]["target"] == only_units
-    assert (params["prune"]["threshold"], params["controls"]["methods"]) == (None, ["magnitude"])
+    assert (params["prune"]["threshold"], params["prune"]["max_final_drop"], params["controls"]["methods"]) == (None, None, ["magnitude"])
 
 
 def test_a_name_hangs_on_what_the_stages_read():
@@ -73,7 +74,7 @@ class Runner:
         self.points = {point.experiment.name: point for point in all_points}
         self.finished, self.bad, self.interrupt, self.ran = {point.experiment.name for point in done}, bad, interrupt, []
 
-    def done(self):
+    def done(self, names):
         return {name: metrics(self.points[name], 94 + self.points[name].seed, 90.0) for name in self.finished}
 
     def run(self, experiments):

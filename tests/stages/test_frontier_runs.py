@@ -7,6 +7,7 @@ import pytest
 from test_frontier import metrics, points, table
 from test_pipeline import working_tree
 
+from sparsify.artifacts import FileError
 from sparsify.settings import InputError
 from stages import frontier, frontier_runs, grid
 
@@ -52,8 +53,12 @@ def test_without_dvc_folders_keep_what_came_out(tmp_path, monkeypatch):
     monkeypatch.setattr(frontier_runs.run, "run", run)
     failed = runner.run([point.experiment for point in every])
     assert list(failed) == [every[1].experiment.name]
-    assert list(runner.done()) == [every[0].experiment.name]
-    assert runner.done()[every[0].experiment.name]["prune"]["hidden_left"] == 200
+    names = [point.experiment.name for point in every]
+    assert list(runner.done(names)) == names[:1]
+    assert runner.done(names)[names[0]]["prune"]["hidden_left"] == 200
+    (tmp_path / names[0] / "metrics" / "prune.json").write_text("{")
+    with pytest.raises(FileError, match=r"prune.json cannot be read"):
+        runner.done(names)
 
 
 class DVC:
@@ -89,6 +94,16 @@ def test_what_waits_is_not_queued_again_and_what_failed_says_why(monkeypatch):
         ("exp", "run", "--queue", "--name", each.name, *(part for override in each.overrides for part in ("-S", override)), "controls")
         for each in (second, third)]
     assert set(dvc.commits) == {first.name, second.name}
+
+
+def test_other_experiments_of_git_are_not_read(monkeypatch):
+    """They may be of a time when a stage wrote no such figures."""
+    queue, asked = frontier_runs.Queue(1), []
+    monkeypatch.setattr(queue, "_commits", lambda: {"ours": "a1", "other": "b2"})
+    figures = json.dumps({stage: {} for stage in frontier_runs.STAGES})
+    monkeypatch.setattr(grid, "git", lambda *arguments: asked.append(arguments[1]) or figures)
+    assert list(queue.done(["ours", "to come"])) == ["ours"]
+    assert len(asked) == len(frontier_runs.STAGES) and all(each.startswith("a1:") for each in asked)
 
 
 def test_a_shallow_clone_is_refused(monkeypatch):
