@@ -30,12 +30,11 @@ from sparsify.bayes.priors import KINDS, Target
 from sparsify.compaction import scores
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent
-from sparsify.measure.size import counted
+from sparsify.measure.size import SIZES, counted
 from stages import compose, networks, runtime
 from stages.program import program
 
 TARGETS = {"macs": (0.2, 0.1, 0.05), "nonzeros": (0.1, 0.05, 0.025)}  # of a prior on units, and of one on single weights
-SINGLE = ("log_uniform", "ard")
 WAYS = {0: "`prior.beta`", 1: "the size", 2: "twice the size"}  # that lead to a network of one size, by how many times that the target is
 Row = dict[str, Any]
 
@@ -55,9 +54,17 @@ def measured(folder: Path, overrides: Sequence[str], by: str, shares: Sequence[f
     return rows
 
 
+def size_of(text: str) -> str:
+    """units=73: a count. Raises ArgumentTypeError for what says no size."""
+    by, _, value = text.partition("=")
+    if by not in SIZES or not value.isdigit() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no size; write one of {', '.join(SIZES)} with a count, as in units=73")
+    return text
+
+
 def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int, leads: Sequence[int]) -> list[Row]:
     """The recipe's own prior cut to one size and fine-tuned: led by prior.beta, and to so many times the size."""
-    by, value = size.split("=")
+    by, _, value = size.partition("=")
     rows = []
     for led in leads:
         lead = [f"prior.target.{by}={led * int(value)}"] if led else []
@@ -69,18 +76,18 @@ def recovered(folder: Path, overrides: Sequence[str], size: str, seed: int, lead
     return rows
 
 
-def led(priors: Sequence[str], seeds: Sequence[int], overrides: Sequence[str], own: str, scratch: Path) -> list[Row]:
+def at_all_sizes(priors: Sequence[str], seeds: Sequence[int], overrides: Sequence[str], own: str, scratch: Path) -> list[Row]:
     """A row a prior, seed and size, before recovery; of the prior `own`, the recipe's, what its beta gives as well."""
     rows = []
     for seed, prior in tqdm(list(itertools.product(seeds, priors)), "priors", disable=None):
-        by, folder = "nonzeros" if prior in SINGLE else "macs", scratch / f"seed-{seed}"
+        by, folder = "nonzeros" if KINDS[prior].groups == "weights" else "macs", scratch / f"seed-{seed}"
         common = [*overrides, *FREE, f"seed={seed}", f"prior.kind={prior}"]
         if prior == own:
             rows += [{"prior": prior, "seed": seed, "led": False, **row} for row in measured(folder, common, by, TARGETS[by])]
         for share in TARGETS[by]:
             found = measured(folder, [*common, f"prior.target.{by}={share}"], by, [share])
             rows += [{"prior": prior, "seed": seed, "led": True, **row} for row in found]
-    return sorted(rows, key=lambda row: (priors.index(row["prior"]), row["led"]))
+    return rows
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -114,11 +121,17 @@ def _spread(values: Iterable[float]) -> str:
 
 
 def with_earlier(rows: Sequence[Row], path: Path) -> list[Row]:
-    """And what an earlier call measured of the same size: other seeds, other ways to lead."""
+    """And what an earlier call measured besides: other seeds and priors, other ways to lead; of --own at the same size alone."""
+    def key(row: Row) -> tuple[Any, ...]:
+        return tuple(row.get(name) for name in ("prior", "seed", "led", "target"))
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return (list(KINDS).index(row["prior"]), row["led"]) if "prior" in row else (row["seed"], row["led"])
+
     before = json.loads(path.read_text())["rows"] if path.exists() else []
-    known = {(row["seed"], row["led"]) for row in rows}
-    kept = [row for row in before if row["size"] == rows[0]["size"] and (row["seed"], row["led"]) not in known]
-    return sorted([*kept, *rows], key=lambda row: (row["seed"], row["led"]))
+    known = {key(row) for row in rows}
+    kept = [row for row in before if row.get("size") == rows[0].get("size") and key(row) not in known]
+    return sorted([*kept, *rows], key=place)
 
 
 def into_docs() -> None:
@@ -134,7 +147,7 @@ def main() -> None:
     parser.add_argument("--priors", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[4, 5])
     parser.add_argument("-S", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help="as of dvc exp run")
-    parser.add_argument("--own", metavar="SIZE", help="units=73, say: beta and the target at one size, after recovery")
+    parser.add_argument("--own", metavar="SIZE", type=size_of, help="units=73, say: beta and the target at one size, after recovery")
     parser.add_argument("--lead", type=int, nargs="+", choices=WAYS, default=list(WAYS), help="of --own: 0 by prior.beta, 1 to the size, "
                         "2 to twice the size; what the file of an earlier call has besides stays")
     parser.add_argument("--docs", action="store_true", help="measure nothing; put the tables of what was measured into docs/")
@@ -150,11 +163,13 @@ def main() -> None:
             rows = [row for seed in tqdm(arguments.seeds, "seeds", disable=None)
                     for row in recovered(Path(scratch) / f"seed-{seed}", [*arguments.overrides, f"seed={seed}"], arguments.own, seed,
                                          arguments.lead)]
-            rows = with_earlier(rows, RESULTS / f"own-{name}.json")
         else:
-            rows = led(arguments.priors, arguments.seeds, arguments.overrides, recipe["prior"]["kind"], Path(scratch))
-    print(about, own_table({name: rows}) if arguments.own else tables(rows), sep="\n")
-    report.write(f"{'own' if arguments.own else 'targets'}-{name}", about, rows, RESULTS)
+            rows = at_all_sizes(arguments.priors, arguments.seeds, arguments.overrides, recipe["prior"]["kind"], Path(scratch))
+    kept = f"{'own' if arguments.own else 'targets'}-{name}"
+    whole = with_earlier(rows, RESULTS / f"{kept}.json")
+    print(about, own_table({name: whole}) if arguments.own else tables(whole), sep="\n")
+    if all(override.startswith("recipe=") for override in arguments.overrides):  # else these are no figures of the recipe
+        report.write(kept, about, whole, RESULTS)
 
 
 if __name__ == "__main__":
