@@ -18,7 +18,7 @@ from sparsify.compress.recovery import Recovery
 from sparsify.cuts import ACCURACY, Cuts
 
 RATIO = 1.1  # two sizes that are closer are not told apart: their accuracies differ by less than validation can tell
-BY = "nonzeros"  # which order networks of one twin as every other count does
+BY = "nonzeros"  # of two cuts of one twin, the one that has more of them has no less of anything else
 
 
 class Trial(NamedTuple):
@@ -76,7 +76,7 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
          f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
     def tried_at(threshold: float) -> float:
-        network = cuts.cut(threshold)[0]
+        network, _ = cuts.cut(threshold)
         recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
         return distributed.same(recovery.evaluate(network)[ACCURACY])
 
@@ -97,6 +97,11 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
 def kept(drop: float, max_drop: float) -> str:
     """What a report says of the drop after the full recovery."""
     return f"the budget of {max_drop:g} is {'kept' if drop <= max_drop + 1e-9 else 'not kept'}: {drop:.4g} lost on validation, at the end"
+
+
+def spent(state: Path) -> float:
+    """Seconds that interrupted calls of `search` took, as far as they were kept."""
+    return checkpoint.Results(_results(state)).seconds + checkpoint.seconds(state)
 
 
 def forget(state: Path) -> None:

@@ -66,7 +66,8 @@ def relevant(scores: Scores, threshold: float, least: int = 0) -> tuple[dict[str
     keep = {name: score <= threshold for name, score in scores.units.items()}
     empty = [name for name, kept in keep.items() if not kept.any()]
     if empty and (not least or len(empty) == len(keep)):
-        lowest = math.ceil(100 * max(score.min().item() for score in scores.units.values())) / 100
+        least_irrelevant = [score.min().item() for score in scores.units.values()]
+        lowest = math.ceil(100 * (min(least_irrelevant) if least else max(least_irrelevant))) / 100
         raise EmptyLayer(f"threshold is {threshold:g}, which leaves nothing of {listed(empty)}; the lowest that leaves a unit of each "
                          f"stream is {lowest:g} (less beta in training lowers it)")
     for name in empty:

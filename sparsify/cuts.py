@@ -80,13 +80,19 @@ class Cuts:
         rows = rows + self._scan(between, accuracy)[1:]
         return within_budget(rows, WEIGHTS, ACCURACY, least)["threshold"], sorted(rows, key=lambda row: -row["threshold"])
 
-    def cut(self, threshold: float) -> tuple[nn.Module, nn.Module, Report]:
-        """The small network, proven; the masked one that it equals; and what was done."""
-        threshold = distributed.same(threshold)  # all have to cut alike, whatever a GPU's sums came to
-        keep, weights = relevant(self.scores, threshold, LEAST)
-        small, report = remove(self.mean, self.example, keep, weights=weights, inputs=self.inputs, protect=self.protect,
-                               structure=self.structure)
-        return small, mask(self.mean, self.example, keep, weights=weights, inputs=self.inputs, structure=self.structure), report
+    def cut(self, threshold: float) -> tuple[nn.Module, Report]:
+        """The small network, proven; and what was done."""
+        keep, weights = self._relevant(threshold)
+        return remove(self.mean, self.example, keep, weights=weights, inputs=self.inputs, protect=self.protect, structure=self.structure)
+
+    def masked(self, threshold: float) -> nn.Module:
+        """The network at full size that the small one equals."""
+        keep, weights = self._relevant(threshold)
+        return mask(self.mean, self.example, keep, weights=weights, inputs=self.inputs, structure=self.structure)
+
+    def _relevant(self, threshold: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """All processes have to cut alike, whatever a GPU's sums came to."""
+        return relevant(self.scores, distributed.same(threshold), LEAST)
 
     def size(self, network: nn.Module) -> Size:
         return size(network, self.structure, self.example)

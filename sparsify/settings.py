@@ -44,6 +44,11 @@ def quoted(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def amount(value: float) -> str:
+    """As a message says what may be left: a share as it is, a count without a power of ten."""
+    return f"{value:.4g}" if value < 1 else f"{value:,.0f}"
+
+
 @dataclass(frozen=True)
 class Check:
     """A test that a value has to pass, and the words for it."""

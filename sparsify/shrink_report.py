@@ -18,7 +18,7 @@ class ShrinkReport:
     score_dense: float
     score_cut: float  # before recovery
     score: float  # of the small network
-    wish: str  # and whether it came true
+    wish: str  # the target; or the budget, and whether it was kept
     threshold: float  # of log alpha: what lay above it went
     trials: tuple[Trial, ...]  # of the search, where an accuracy was given
     removal: Report  # by stream, with the proof

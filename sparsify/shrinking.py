@@ -16,11 +16,12 @@ from sparsify.bayes.priors import KINDS, PriorSettings, Target
 from sparsify.bayes.target import ExpectedSize
 from sparsify.bayes.variational import VariationalSettings, fit_posterior
 from sparsify.compress.recovery import Recovery, RecoverySettings
+from sparsify.compress.remove import remove
 from sparsify.compress.zeros import Zeros
 from sparsify.cuts import ACCURACY, Cuts
 from sparsify.data import loaded
 from sparsify.measure.size import SIZES, Size, counted, counts, size
-from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, build
+from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, amount, build
 from sparsify.shrink_checks import check_kinds, copied, usable
 from sparsify.shrink_report import ShrinkReport
 from sparsify.shrink_state import Files, check_writable, described, digest, known
@@ -112,8 +113,9 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
     seed_draws(task.train, given.seed)
     zeros = Zeros(twin)  # of a network that was pruned before
-    bayesian_curve = fit_posterior(twin, structure, task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
-                                   f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold, counts(before))
+    bayesian_curve = fit_posterior(
+        twin, structure, counts(before), task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
+        f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold)
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect, before)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
                           lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
@@ -123,17 +125,14 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     else:
         epochs = given.trial_epochs or recovery.train.epochs
         found, trials = budget.search(cuts, score_dense, given.max_drop, recovering, epochs, files.path("trials"))
-    threshold = cuts.whole if found is None else found
-    small, _, removal = cuts.cut(threshold)
-    if found is None:  # nothing smaller keeps the accuracy
-        small.load_state_dict(dense.state_dict())
+    small, removal = remove(dense, example, structure=structure) if found is None else cuts.cut(found)  # None: it stays as it was
     score_cut = task.score(small)
     curve = [] if found is None else recovering(small, "recovery", state=files.path("recovery"))
     score = task.score(small)
     after = cuts.size(small)
     said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else f"target: {_said(wish)}"
     return small.eval(), ShrinkReport(
-        cuts.before, after, task.measure, score_dense, score_cut, score, said, threshold, tuple(trials), removal,
+        before, after, task.measure, score_dense, score_cut, score, said, cuts.whole if found is None else found, tuple(trials), removal,
         {"bayesian": bayesian_curve, "recovery": curve}, time.perf_counter() - start)
 
 
@@ -155,11 +154,11 @@ def _wish(target: Mapping[str, float] | Target | None, max_drop: float | None) -
 
 def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
     if prior is None:
-        (by, _), = (wish.given() or SEARCHED.given()).items()
-        prior = PriorSettings("log_uniform") if by == "nonzeros" else PriorSettings("gate", kl_weight=by, target=SEARCHED)
-    elif isinstance(prior, str):
-        single = prior in KINDS and KINDS[prior].groups == "weights"
-        prior = PriorSettings(prior, target=SEARCHED_SINGLE if single else SEARCHED)
+        prior = "log_uniform" if "nonzeros" in wish.given() else "gate"
+    if isinstance(prior, str):
+        lead = wish if wish.given() else SEARCHED_SINGLE if prior in KINDS and KINDS[prior].groups == "weights" else SEARCHED
+        (by, _), = lead.given().items()
+        prior = PriorSettings(prior, kl_weight="weights" if by == "nonzeros" else by, target=lead)
     if not isinstance(prior, PriorSettings):
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
     return replace(prior, target=wish) if wish.given() else prior
@@ -173,7 +172,7 @@ def _lead(prior: PriorSettings, wish: Target, twin: nn.Module, structure: Struct
         share = value if value < 1 else value / whole
         if wish.given() and KINDS[prior.kind].groups == "weights" and share < 1:
             return Target(**{by: whole * min(2 * share, math.sqrt(share))})
-        if not wish.given() and prior.target in (SEARCHED, SEARCHED_SINGLE):
+        if not wish.given() and any(prior.target is ours for ours in (SEARCHED, SEARCHED_SINGLE)):
             least = ExpectedSize(twin, structure, by, whole).least
             return Target(**{by: least + share * (whole - least)})
     return prior.target
@@ -181,4 +180,4 @@ def _lead(prior: PriorSettings, wish: Target, twin: nn.Module, structure: Struct
 
 def _said(wish: Target) -> str:
     (by, value), = wish.given().items()
-    return f"{by} {value:.4g}"
+    return f"{by} {amount(value)}"

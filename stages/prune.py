@@ -7,8 +7,9 @@ from torch import nn
 
 from sparsify import artifacts, checkpoint, compaction, data, distributed
 from sparsify.bayes.convert import bake
-from sparsify.budget import forget, kept, search
+from sparsify.budget import forget, kept, search, spent
 from sparsify.compress import store
+from sparsify.compress.remove import remove
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
 from sparsify.measure.size import Size, reduction, size
@@ -22,7 +23,8 @@ from stages.recovery import recovery_of
 def prune(params: Params) -> None:
     inputs_of_state = runtime.DATASET, runtime.BASELINE, runtime.BAYESIAN, Path(params.finetune.teacher)
     state, trials = (runtime.training_state(name, params, *inputs_of_state) for name in ("prune", "trials"))
-    start = time.perf_counter() - checkpoint.seconds(state)
+    known = checkpoint.Results(state.with_suffix(".scan"), distributed.first())
+    start = time.perf_counter() - known.seconds - spent(trials) - checkpoint.seconds(state)
     dataset = data.load(runtime.DATASET, runtime.device())
     example = networks.example(dataset)
     architecture = networks.architecture(params, dataset)
@@ -30,30 +32,29 @@ def prune(params: Params) -> None:
     structure = analyse(dense, example)
     before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
-    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs)
+    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs, before=before)
 
     recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
-
-    known = checkpoint.Results(state.with_suffix(".scan"), distributed.first())
 
     def accuracy(network: nn.Module) -> float:
         return known.get(network, lambda: accuracy_percent(network, dataset.validation))
 
-    rows, threshold = cuts.scanned(accuracy), params.prune.threshold
+    threshold = params.prune.threshold
+    if final_drop is None and params.prune.target.given():
+        threshold = cuts.exactly(params.prune.target)
+    if threshold is not None:
+        cuts.at(threshold)  # refused, where it is, before anything is measured
+    with known:
+        rows = cuts.scanned(accuracy)
+        if final_drop is None and threshold is None:
+            threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
     if final_drop is not None:
         epochs = params.prune.trial_epochs or params.finetune.train.epochs
         threshold, tried = search(cuts, accuracy(dense), final_drop, recovery, epochs, trials)
         budget = {"max_final_drop": final_drop, "trials": len(tried)}
-    elif params.prune.target.given():
-        threshold = cuts.exactly(params.prune.target)
-    elif threshold is None:
-        threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
     stays = threshold is None  # as nothing smaller keeps the accuracy
-    threshold = cuts.whole if threshold is None else threshold
-    small, masked, report = cuts.cut(threshold)
-    gap = largest_logit_gap(masked, small, dataset.test)
-    if stays:
-        small.load_state_dict(dense.state_dict())
+    small, report = remove(dense, example, structure=structure) if threshold is None else cuts.cut(threshold)
+    gap = largest_logit_gap(dense if threshold is None else cuts.masked(threshold), small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
@@ -75,7 +76,7 @@ def prune(params: Params) -> None:
     artifacts.write_csv(runtime.PLOTS / "finetune_curve.csv", curve)
     artifacts.write_csv(runtime.PLOTS / "units.csv", _units(before, after))
     artifacts.write_json(runtime.METRICS / "prune.json", {"prune": {
-        "threshold": threshold,
+        "threshold": cuts.whole if threshold is None else threshold,
         "accuracy_compact": accuracy_compact,
         **{f"{key}_finetuned": value for key, value in quality(small, dataset.test).items()},
         "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),

@@ -4,11 +4,13 @@ import sys
 import time
 from itertools import count
 
+from torch import nn
 from tqdm import tqdm
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.collapse import LEAST, Alarm, left
 from sparsify.bayes.variational import fit_posterior
+from sparsify.compress.zeros import Zeros
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import counts, size
 from sparsify.structure import analyse
@@ -51,9 +53,10 @@ def train_bayesian(params: Params) -> None:
         counts = [(kept, total) for kept, total, _ in left(model).values()]
         return {"validation_accuracy": accuracy, "left_percent": 100 * sum(kept for kept, _ in counts) / sum(total for _, total in counts)}
 
-    curve = fit_posterior(model, structure, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
-                          f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots},
-                          before=counts(size(dense, structure, example)))
+    zeros = Zeros(model if params.bayesian.from_baseline else nn.Module())  # of a network that was pruned before; a fresh one has none
+    curve = fit_posterior(
+        model, structure, counts(size(dense, structure, example)), dataset.train, data_loss, params.prior, params.bayesian, evaluate,
+        f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots, "zeros": zeros}, zeros.hold)
     if not distributed.first():
         return
 

@@ -108,12 +108,13 @@ def test_a_threshold_keeps_what_is_at_it():
 
 def test_of_a_stream_that_is_irrelevant_as_a_whole_as_many_units_stay_as_are_asked_for():
     scores = Scores(units={"a": torch.tensor([1.0, 8.0]), "b": torch.tensor([8.0, 8.0, 8.0]), "c": torch.tensor([7.0, 5.0])}, weights={})
-    with pytest.raises(EmptyLayer, match=r"leaves nothing of b, c;"):
+    with pytest.raises(EmptyLayer, match=r"leaves nothing of b, c; the lowest that leaves a unit of each stream is 8 "):
         relevant(scores, 3.0)
     keep, _ = relevant(scores, 3.0, 1)
     assert {name: kept.tolist() for name, kept in keep.items()} == {"a": [True, False], "b": [True, False, False], "c": [False, True]}
-    with pytest.raises(EmptyLayer, match=r"leaves nothing of a, b, c;"):
+    with pytest.raises(EmptyLayer, match=r"leaves nothing of a, b, c; the lowest that leaves a unit of each stream is 1 "):
         relevant(scores, 0.0, 1)
+    assert sum(kept.sum() for kept in relevant(scores, 1.0, 1)[0].values()) == 3
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """What shrink does at the edges: a budget that nothing keeps, layers that have to stay, a network that was pruned before."""
 
+import copy
+
 import pytest
 import torch
 from test_shrinking import SHORT, X, Y, model, shrink  # noqa: F401
@@ -7,16 +9,48 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import sparsify
+from sparsify import shrinking
+from sparsify.bayes.priors import Target
 from sparsify.measure.size import counted
+
+WILD = sparsify.RecoverySettings(train=sparsify.TrainSettings(epochs=1, batch_size=16, lr=30.0))  # ruins what it trains
 
 
 def test_where_nothing_smaller_keeps_the_budget_the_dense_network_is_given_back(model, capsys):  # noqa: F811
-    wild = sparsify.RecoverySettings(train=sparsify.TrainSettings(epochs=1, batch_size=16, lr=30.0))
-    small, report = shrink(model, max_drop=0, recovery=wild)
+    small, report = shrink(model, max_drop=0, recovery=WILD)
     assert report.trials and all(trial.accuracy < report.score_dense for trial in report.trials)
     assert "nothing smaller keeps" in capsys.readouterr().err and "the budget of 0 is kept" in str(report)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in small.state_dict().items())
     assert report.score == report.score_dense and report.after == report.before and report.curves["recovery"] == []
+
+
+def test_the_dense_network_is_given_back_whole_also_with_units_that_were_dead_before(model):  # noqa: F811
+    dead = copy.deepcopy(model)
+    with torch.no_grad():
+        dead[0].weight[3] = dead[2].weight[:, 5] = 0
+    small, report = shrink(dead, max_drop=0, recovery=WILD, prior="log_uniform")
+    assert all(torch.equal(value, dead.state_dict()[name]) for name, value in small.state_dict().items())
+    assert report.after == report.before and report.removal.gap == 0
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_default_prior_is_the_same_by_its_name(model, monkeypatch, named):  # noqa: F811
+    made = []
+    monkeypatch.setattr(shrinking, "bayesianize", lambda network, example, prior, **more: made.append(prior) or [][0])
+    for prior in (None, "gate"):
+        with pytest.raises(IndexError):
+            shrink(model, target={"macs": 0.3}, prior=prior) if named else shrink(model, max_drop=1, prior=prior)
+    assert made[0] == made[1]
+
+
+def test_a_target_of_the_prior_settings_is_where_a_search_leads(model, monkeypatch):  # noqa: F811
+    """Also where it is the very one that a search would lead to, of what can leave, without it."""
+    led = []
+    monkeypatch.setattr(shrinking, "fit_posterior", lambda *given, **more: led.append(given[5].target) or [][0])
+    for prior in (sparsify.PriorSettings("gate", target=Target(macs=0.1)), "gate"):
+        with pytest.raises(IndexError):
+            shrink(model, max_drop=20, prior=prior)
+    assert led[0] == Target(macs=0.1) != led[1]
 
 
 def test_a_search_leads_to_a_share_of_what_can_leave(model):  # noqa: F811

@@ -214,7 +214,7 @@ class Target(Settings):
     units: Positive | None = None
     weights: Positive | None = None  # of linear and convolutional layers, once what has died is removed
     nonzeros: Positive | None = None  # of those, single ones
-    macs: Positive | None = None  # multiply-accumulates of one example with weights
+    macs: Positive | None = None  # multiply-accumulates of one example
 
     def __post_init__(self) -> None:
         super().__post_init__()

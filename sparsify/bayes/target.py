@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sparsify.bayes.gates import Gate
 from sparsify.bayes.groups import Group, Weights, groups_of, not_bayesian
-from sparsify.settings import InputError
+from sparsify.settings import InputError, amount
 from sparsify.structure import Structure
 
 FALL = 0.3  # share of the training in which the expected size falls to the target; what stays has the rest to settle
@@ -20,22 +20,23 @@ GAIN = 40.0  # how far log beta moves in all, were the expected size e times too
 RELIEF = 5.0  # how many times as fast beta falls as it rises: more pressure than is needed takes from what stays
 LEAD = 0.05  # share of the training by which the controller looks ahead: noise follows beta late
 MEMORY = 0.01  # share of the training over which the trend is taken
-THRESHOLD = {"units with gates": 0.0, "weights with noise": 1.5}  # of log alpha: above it each can leave at little cost
+GATE_THRESHOLD, NOISE_THRESHOLD = 0.0, 1.5  # of log alpha: above it units with gates, and weights with noise, leave at little cost
 SOFTNESS = 0.5  # of the count: the width in log alpha over which a unit leaves
-LOG_BETAS = (math.log(1e-5), math.log(1e3))
+LOG_BETA, LOG_BETAS = math.log(0.01), (math.log(1e-5), math.log(1e3))  # to start from; the least and the most
 
 
 class ExpectedSize:
-    """The expected size of what THRESHOLD would leave of a twin, as a smooth function of its log alphas."""
+    """The expected size of what the threshold would leave of a twin, as a smooth function of its log alphas."""
 
     def __init__(self, twin: nn.Module, structure: Structure, by: str, whole: float | None = None):
-        """by: units, weights, nonzeros, macs. whole: the size of the network, if not that of its tensors: zeros of before are none of it,
-        and multiply-accumulates without a tensor stay. Raises InputError where single weights have the prior and `by` is not nonzeros."""
+        """by: units, weights, nonzeros, macs. whole: the size of the network, if not that of its tensors: weights that an earlier
+        pruning set to zero do not count, and multiply-accumulates without a tensor stay. Raises InputError where single weights have
+        the prior and `by` is not nonzeros."""
         self._groups, self._by = groups_of(twin), by
         if not self._groups:
             raise not_bayesian()
         self._single = isinstance(self._groups[0], Weights)
-        self._threshold = THRESHOLD["units with gates" if isinstance(self._groups[0], Gate) else "weights with noise"]
+        self._threshold = GATE_THRESHOLD if isinstance(self._groups[0], Gate) else NOISE_THRESHOLD
         if self._single and by != "nonzeros":
             raise InputError(f"the target is {by}, and the prior acts on single weights; give nonzeros, or a prior on units")
         hidden = structure.hidden()
@@ -103,18 +104,19 @@ class Pressure(nn.Module):
     distance: Tensor  # of the logarithm of the size from its goal, after the last step
     trend: Tensor  # of the distance, a step
 
-    def __init__(self, expected: ExpectedSize, target: float, total_steps: int, beta: float = 0.01):
-        """target: a share of the whole below 1, or a count. beta: to start from"""
+    def __init__(self, expected: ExpectedSize, target: float, total_steps: int):
+        """target: a share of the whole below 1, or a count"""
         super().__init__()
         share = target if target < 1 else target / expected.whole
         if not 0 < share < 1:
-            raise InputError(f"the target is {target:g} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller count")
+            raise InputError(f"the target is {amount(target)} of {expected.whole:,.0f}; it has to be a share between 0 and 1, or a smaller "
+                             "count")
         if share * expected.whole < (1 - 1e-6) * expected.least:  # float32
-            raise InputError(f"the target is {share * expected.whole:,.4g} of {expected.whole:,.0f}; {expected.least:,.0f} stay at least, "
-                             "one unit of each layer and what has no prior: set a larger target")
+            raise InputError(f"the target is {amount(share * expected.whole)} of {expected.whole:,.0f}; {expected.least:,.0f} stay at "
+                             "least, one unit of each layer and what has no prior: set a larger target")
         self._expected, self._total, self.share = expected, max(1, total_steps), share
         like = expected()
-        self.register_buffer("log_beta", like.new_tensor(math.log(beta)))
+        self.register_buffer("log_beta", like.new_tensor(LOG_BETA))
         for name in ("steps", "distance", "trend"):
             self.register_buffer(name, like.new_zeros(()))
 

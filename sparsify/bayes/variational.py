@@ -28,19 +28,17 @@ class VariationalSettings(Settings):
     train: TrainSettings = _TRAIN
 
 
-def fit_posterior(twin: nn.Module, structure: Structure, train: Split | Loaded, data_loss: LossFunction, prior: PriorSettings,
-                  settings: VariationalSettings, evaluate: Callable[[], dict[str, float]], label: str,
+def fit_posterior(twin: nn.Module, structure: Structure, before: Mapping[str, float], train: Split | Loaded, data_loss: LossFunction,
+                  prior: PriorSettings, settings: VariationalSettings, evaluate: Callable[[], dict[str, float]], label: str,
                   state: Path | None = None, also: Mapping[str, nn.Module] = MappingProxyType({}),
-                  after_step: Callable[[], None] = lambda: None,
-                  before: Mapping[str, float] = MappingProxyType({})) -> list[dict[str, float]]:
+                  after_step: Callable[[], None] = lambda: None) -> list[dict[str, float]]:
     """Trains `twin` in place with `data_loss`, which asks it, and the KL; returns the curve of `fit`, with beta where there is a target.
 
-    structure: of the plain network. prior: what the twin was made with. also: what else the state has to keep, by name. before: the size
-    of the plain network by units, weights, nonzeros and macs; as of its tensors if not given. A target falls during the training, which is
-    all the warm-up that the KL needs."""
+    structure, before: of the plain network; its size by units, weights, nonzeros and macs. prior: what the twin was made with. also: what
+    else the state has to keep, by name. A target falls during the training, which is all the warm-up that the KL needs."""
     pressure = None
     for by, target in prior.target.given().items():
-        expected = ExpectedSize(twin, structure, by, before.get(by))
+        expected = ExpectedSize(twin, structure, by, before[by])
         pressure = Pressure(expected, target, settings.train.epochs * train.steps(settings.train.batch_size))
     loss = negative_elbo(twin, data_loss, len(train), pressure.beta if pressure else prior.beta,
                          0 if pressure else settings.kl_warmup_epochs)

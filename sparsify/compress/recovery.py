@@ -1,8 +1,9 @@
 """What a small network is given after the cut: training, as a rule with the dense one as its teacher; its zeros stay as many."""
 
 import copy
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -48,7 +49,11 @@ class Recovery:
                    state=state, also={"zeros": zeros}, after_epoch=zeros.move)
 
     def seconds_per_epoch(self, network: nn.Module) -> float:
-        """About: by a few steps of a copy."""
+        """About: by a few steps of a copy, and one evaluation."""
         whole = self.train.steps(self.settings.batch_size)
         steps = min(_TIMED_STEPS, whole)
-        return self(copy.deepcopy(network), "timing", total_steps=steps)[-1]["seconds"] * whole / steps
+        trained = copy.deepcopy(network)
+        training = replace(self, evaluate=lambda _: {})(trained, "timing", total_steps=steps)[-1]["seconds"]
+        start = time.perf_counter()
+        self.evaluate(trained)
+        return training * whole / steps + time.perf_counter() - start

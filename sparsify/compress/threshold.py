@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsify.compress.masks import EmptyLayer
-from sparsify.settings import InputError
+from sparsify.settings import InputError, amount
 
 Row = dict[str, float]
 
@@ -61,9 +61,8 @@ def largest_within(scores: Mapping[str, Tensor], left: Callable[[float], float],
     except EmptyLayer:
         pass
     least = left(values[min(place + 1, len(values) - 1)])
-    said = f"{most:,.0f}" if most >= 1 else f"{most:.3g}"  # no less than was given
-    raise InputError(f"the target is {said} {what}; no threshold that leaves something of each layer leaves fewer than {least:,.0f}: "
-                     "set a larger target, or train with another prior.target or prior.beta")
+    raise InputError(f"the target is {amount(most)} {what}; no threshold that leaves something of each layer leaves fewer than "
+                     f"{least:,.0f}: set a larger target, or train with another prior.target or prior.beta")
 
 
 def within_budget(rows: list[Row], removed: str, accuracy: str, least: float) -> Row:

@@ -18,7 +18,7 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     torch.ops.aten.mv: lambda matrix, vector, **_: 2 * matrix.numel(),
     torch.ops.aten._trilinear: lambda one, weight, *_, **__: 2 * one[0] * Size(weight).numel(),
 }
-# Products of torch that nobody counts: a fused kernel that no switch turns off, those that _unfused should have, and rare ones.
+# Products of torch that nobody counts: a fused kernel that no switch turns off, those that `_unfused` should turn off, and rare ones.
 UNCOUNTED = {"_lstm_mps", "_cudnn_rnn", "miopen_rnn", "mkldnn_rnn_layer", "_native_multi_head_attention", "_transformer_encoder_layer_fwd",
              "addbmm", "addmv", "conv_tbc", "_addmm_activation", "_grouped_mm", "_int_mm", "_sparse_addmm"}
 TORCHS = {"aten", "prim", "prims", "higher_order"}  # namespaces of torch's own operations

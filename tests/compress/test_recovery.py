@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from sparsify import training
+from sparsify.compress import recovery as recovery_of_a_cut
 from sparsify.compress.recovery import Recovery
 from sparsify.data import Split
 from sparsify.losses import cross_entropy
@@ -36,7 +38,20 @@ def test_a_recovery_hangs_on_its_own_seed_and_a_short_one_has_the_whole_schedule
         weights.append(copy.deepcopy(small))
         assert [row["accuracy"] for row in recovery(weights[-1], "test", 2)] == [1.0, 1.0]
     assert torch.equal(weights[0][1].weight, weights[1][1].weight)
-    assert recovery.seconds_per_epoch(small) > 0
     short = copy.deepcopy(small)
     Recovery(SPLIT, recovery.loss, recovery.evaluate, train_settings(epochs=2), 1)(short, "test")
     assert torch.equal(short[1].weight, weights[0][1].weight)
+
+
+def test_an_epoch_counts_one_look_at_validation(train_settings, monkeypatch):
+    """By a clock that stands still but for it: the steps of an epoch are more than those that are timed."""
+    clock, settings = [0.0], train_settings(batch_size=1)
+    for module in (recovery_of_a_cut.time, training.time):
+        monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
+
+    def evaluate(_):
+        clock[0] += 5
+        return {"accuracy": 1.0}
+    many = Split(SPLIT[:].repeat(8, 1, 1, 1), SPLIT.labels.repeat(8))
+    recovery = Recovery(many, lambda small: cross_entropy(small, settings), evaluate, settings, 1)
+    assert recovery.seconds_per_epoch(nn.Sequential(nn.Flatten(), nn.Linear(4, 3))) == 5

@@ -10,7 +10,7 @@ from test_recipes import compose
 from torch import nn
 
 import sparsify
-from sparsify import data
+from sparsify import data, tensorfile
 from sparsify.data import Raw
 from sparsify.models import Architecture
 from sparsify.settings import InputError
@@ -26,6 +26,19 @@ from torch import nn
 def network(input_shape, n_classes):
     norm, hidden = nn.BatchNorm1d(input_shape[0]), nn.Linear(input_shape[0], 12)
     return nn.Sequential(norm, hidden, nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, n_classes))
+"""
+
+
+PRUNED = """
+import torch
+from torch import nn
+
+def network(input_shape, n_classes):
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(*input_shape, 40), nn.ReLU(), nn.Linear(40, n_classes))
+    for layer in (made[0], made[2]):
+        layer.weight.data *= torch.rand(layer.weight.shape) < 0.25
+    return made
 """
 
 
@@ -121,3 +134,16 @@ def test_weights_of_another_network_are_one_line_and_nothing_is_written():
     with pytest.raises(SystemExit, match=r"error: trained.pt holds weights of another network than the CifarResNet: it lacks "):
         runtime.main(train_baseline.train_baseline)
     assert not runtime.BASELINE.exists() and not runtime.METRICS.exists()
+
+
+def test_a_share_is_of_what_a_network_that_was_pruned_before_has(capsys):
+    """Its zeros stay, and the cut leaves half of what is not zero, as the Bayesian training was led to."""
+    Path("mine.py").write_text(PRUNED)
+    prepare("mine:network", (30,), "prior.kind=log_uniform", "prior.target.nonzeros=0.5", "baseline.epochs=0", "bayesian.train.epochs=30")
+    for stage in (train_baseline, train_bayesian, prune):
+        runtime.main(getattr(stage, stage.__name__.rpartition(".")[2]))
+    dense, twin = (tensorfile.read(path)[1] for path in (runtime.BASELINE, runtime.BAYESIAN))
+    weights = [name for name in dense if name.endswith("weight")]
+    before = sum(int(dense[name].count_nonzero()) for name in weights)
+    assert 200 < before < 450 and all(torch.equal(dense[name] == 0, twin[name] == 0) for name in weights)
+    assert 0.4 * before < figures("prune")["nonzeros_left"] <= 0.5 * before

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_recipes import compose
 
-from sparsify import budget, data, load
+from sparsify import artifacts, budget, data, load
 from sparsify.settings import InputError
 from stages import params, prune, runtime, train_baseline, train_bayesian
 
@@ -49,7 +49,11 @@ def test_the_search_keeps_the_budget_and_goes_on_where_it_was_interrupted(tmp_pa
     monkeypatch.setattr(budget.Recovery, "__call__", interrupted)
     with pytest.raises(SystemExit):
         runtime.main(prune.prune)
+    for end, seconds in ((".scan", 1000.0), (".done", 4000.0)):  # what an interrupted run took is counted
+        [path] = Path("scratch").glob(f"*{end}")
+        artifacts.write_tensors(path, artifacts.read_tensors(path) | {"seconds": seconds})
     runtime.main(prune.prune)
+    assert 5000 < json.loads((runtime.METRICS / "prune.json").read_text())["prune"]["seconds"] < 6000
     assert len(trained) == found["trials"] + 2  # the one that was interrupted began twice, and the recovery
     assert runtime.COMPACT.read_bytes() == small
 
