@@ -15,7 +15,7 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,14 +29,12 @@ from benchmarks import report
 from experiments.places import DOCS, TOP
 from experiments.tables import filled
 from sparsify import data, settings
-from sparsify.bayes.convert import Scores, bake
+from sparsify.bayes.convert import bake
 from sparsify.bayes.priors import Target
-from sparsify.compaction import ORDERS, relevant, scores
-from sparsify.compress.remove import draft
-from sparsify.compress.threshold import largest_within
-from sparsify.cuts import LEAST
+from sparsify.compaction import ORDERS, scores
+from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent
-from sparsify.measure.size import counted, size, total
+from sparsify.measure.size import size, total
 from sparsify.structure import Structure, analyse
 from stages import compose, networks, reading, runtime, twins
 from stages import inputs as inputs_of
@@ -79,12 +77,6 @@ def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset, input
     plain, example = bake(twin), networks.example(dataset)
     whole = size(plain, structure, example)
 
-    def cut(by: Scores, threshold: float) -> nn.Module:
-        return draft(plain, structure, *relevant(by, threshold, LEAST), inputs=inputs)
-
-    def left_by(found: Scores, by: str) -> Callable[[float], float]:
-        return lambda threshold: counted(size(cut(found, threshold), structure, example), by)
-
     def row(cut_by: str, share: float | None, order: str, network: nn.Module) -> Row:
         left = size(network, structure, example)
         return {"cut": cut_by, "share": share, "order": order, "accuracy": accuracy_percent(network, dataset.validation),
@@ -92,13 +84,12 @@ def measured(twin: nn.Module, structure: Structure, dataset: data.Dataset, input
 
     yield row("uncut", None, "none", plain)
     for order in ORDERS:
-        found = scores(twin, structure, order)
+        cuts = Cuts(plain, scores(twin, structure, order), structure, example, inputs, before=whole)
         if order in AT_ZERO:
-            yield row("zero", None, order, cut(found, 0.0))
+            yield row("zero", None, order, cuts.at(0.0))
         for by, shares in SHARES.items():
             for share in shares:
-                threshold = largest_within(found.units, left_by(found, by), share * counted(whole, by), by)
-                yield row(by, share, order, cut(found, threshold))
+                yield row(by, share, order, cuts.at(cuts.exactly(Target(**{by: share}))))
 
 
 def at_equal_size(rows: Sequence[Row]) -> list[Row]:

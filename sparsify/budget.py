@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sparsify import checkpoint, distributed
 from sparsify.compress.recovery import Recovery
-from sparsify.cuts import ACCURACY, Cuts
+from sparsify.cuts import Cuts
 
 RATIO = 1.1  # two sizes that are closer are not told apart: their accuracies differ by less than validation can tell
 BY = "nonzeros"  # of two cuts of one twin, the one that has more of them has no less of anything else
@@ -58,7 +58,7 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
     """The threshold of the network that keeps `dense - max_drop` on validation, and all trials; None where none does, so that the dense
     network stays as it is. What it will cost is said first.
 
-    recovery: its `evaluate` gives validation_accuracy. state: a file for the trial that is under way, and beside it one for those that
+    recovery: its `evaluate` gives one score. state: a file for the trial that is under way, and beside it one for those that
     are done, with which an interrupted search goes on; whoever keeps what was found deletes both (`forget`)."""
     def fitting(goal: float) -> tuple[float, int]:
         threshold = distributed.same(cuts.within(goal, BY))
@@ -78,7 +78,8 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
     def tried_at(threshold: float) -> float:
         network, _ = cuts.cut(threshold)
         recovery(network, f"trial {len(done) + 1} of at most {trials}", trial_epochs, state=state)
-        return distributed.same(recovery.evaluate(network)[ACCURACY])
+        score, = recovery.evaluate(network).values()
+        return distributed.same(score)
 
     def accuracy(threshold: float) -> float:
         found: float = done.get(repr(threshold), lambda: tried_at(threshold))

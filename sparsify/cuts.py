@@ -12,8 +12,8 @@ from sparsify.compaction import relevant
 from sparsify.compress.masks import EmptyLayer, mask
 from sparsify.compress.remove import draft, remove
 from sparsify.compress.report import Report
-from sparsify.compress.threshold import Row, candidates, finer, largest_within, scan, within_budget
-from sparsify.measure.size import Size, counted, hidden, nonzeros, removed_percent, size, total
+from sparsify.compress.threshold import Row, candidates, distinct, finer, largest_within, scan, within_budget
+from sparsify.measure.size import Size, count, counted, hidden, nonzeros, removed_percent, size, total
 from sparsify.structure import Structure
 
 SCAN_POINTS, FINER_POINTS = 40, 12
@@ -44,7 +44,7 @@ class Cuts:
 
     def left(self, threshold: float, by: str) -> int:
         """by: units, weights, nonzeros, macs"""
-        return counted(size(self.at(threshold), self.structure, self.example), by)
+        return count(self.at(threshold), self.structure, self.example, by)
 
     def within(self, most: float, by: str) -> float:
         """The threshold that leaves the most of those that leave no more than `most`, a count. Raises InputError where none does."""
@@ -57,16 +57,16 @@ class Cuts:
 
     def smallest(self, by: str) -> int:
         """The least that a threshold can leave."""
-        values = torch.cat([score.flatten() for score in self.irrelevance.values()]).unique().tolist()  # sorted
+        values = distinct(self.irrelevance)
         low, high = 0, len(values) - 1
         while low < high:
             middle = (low + high) // 2
             try:
-                self.at(values[middle])
+                self.at(values[middle].item())
                 high = middle
             except EmptyLayer:
                 low = middle + 1
-        return self.left(values[low], by)
+        return self.left(values[low].item(), by)
 
     def scanned(self, accuracy: Callable[[nn.Module], float]) -> list[Row]:
         """What thresholds over the whole range leave, and what they cost before recovery; the highest, which leaves all, first."""

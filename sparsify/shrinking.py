@@ -18,7 +18,7 @@ from sparsify.bayes.variational import VariationalSettings, fit_posterior
 from sparsify.compress.recovery import Recovery, RecoverySettings
 from sparsify.compress.remove import remove
 from sparsify.compress.zeros import Zeros
-from sparsify.cuts import ACCURACY, Cuts
+from sparsify.cuts import Cuts
 from sparsify.data import loaded
 from sparsify.measure.size import SIZES, Size, counted, counts, size
 from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settings, amount, build
@@ -114,11 +114,11 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     seed_draws(task.train, given.seed)
     zeros = Zeros(twin)  # of a network that was pruned before
     bayesian_curve = fit_posterior(
-        twin, structure, counts(before), task.train, learnt, prior, bayesian, lambda: {ACCURACY: task.score(twin)},
+        twin, structure, counts(before), task.train, learnt, prior, bayesian, lambda: task.scored(twin),
         f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold)
     cuts = Cuts(bake(twin), log_alphas(twin), structure, example, given.inputs, protect, before)
     recovering = Recovery(task.train, task.learnt(recovery.train, teacher, recovery.distill, recovery.temperature),
-                          lambda network: {ACCURACY: task.score(network)}, recovery.train, given.seed, recovery.regrow)
+                          task.scored, recovery.train, given.seed, recovery.regrow)
     trials = list[budget.Trial]()
     if given.max_drop is None:
         found: float | None = cuts.exactly(wish)

@@ -53,6 +53,10 @@ class Task:
             return getattr(self.metric, "__name__", type(self.metric).__name__)
         return "accuracy" if self.loss is None else "-loss"
 
+    def scored(self, network: nn.Module) -> dict[str, float]:
+        """Its score, by the name that a curve gives it."""
+        return {f"validation_{self.measure}": self.score(network)}
+
     def learnt(self, settings: StepSettings, teacher: nn.Module | None, share: float,
                temperature: float) -> Callable[[nn.Module], LossFunction]:
         """By network, the loss of a batch that asks it. teacher: has a share in it, in classification alone: of another task nobody

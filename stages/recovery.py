@@ -19,7 +19,7 @@ def recovery_of(params: Params, dense: nn.Module, dataset: Dataset, train: StepS
     regrow = params.finetune.regrow if train is None else 0.0
     task, train, teacher = Task(dataset.train, dataset.validation), train or params.finetune.train, teacher_of(params, dense, dataset)
     return Recovery(task.train, task.learnt(train, teacher, params.finetune.distill, params.finetune.temperature),
-                    lambda small: {"validation_accuracy": task.score(small)}, train, params.seed, regrow)
+                    task.scored, train, params.seed, regrow)
 
 
 def teacher_of(params: Params, dense: nn.Module, dataset: Dataset) -> nn.Module:

@@ -14,9 +14,14 @@ from sparsify.settings import InputError, amount
 Row = dict[str, float]
 
 
+def distinct(scores: Mapping[str, Tensor]) -> Tensor:
+    """All scores that differ, the lowest first, on the CPU.  -> (n,) float64"""
+    return torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique()
+
+
 def candidates(scores: Mapping[str, Tensor], n: int) -> list[float]:
     """At most `n` thresholds that cut the scores of all layers together into equal parts, the highest (nothing goes) first."""
-    values = torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique()  # sorted
+    values = distinct(scores)
     places = torch.linspace(len(values) - 1, 0, n, dtype=torch.float64).round().long().unique().flip(0)
     return values[places].tolist()
 
@@ -46,21 +51,21 @@ def largest_within(scores: Mapping[str, Tensor], left: Callable[[float], float],
     """The highest threshold that leaves no more than `most`. left: how much a threshold leaves, growing with it
 
     Raises InputError where every threshold that leaves something of each layer leaves more."""
-    values = torch.cat([score.flatten() for score in scores.values()]).double().cpu().unique().tolist()  # sorted
+    values = distinct(scores)
 
     def fits(number: int) -> bool:
         try:
-            return left(values[number]) <= most
+            return left(values[number].item()) <= most
         except EmptyLayer:
             return True
 
     place = bisect.bisect_left(range(len(values)), True, key=lambda number: not fits(number)) - 1
     try:
-        if place >= 0 and left(values[place]) <= most:
-            return values[place]
+        if place >= 0 and left(values[place].item()) <= most:
+            return values[place].item()
     except EmptyLayer:
         pass
-    least = left(values[min(place + 1, len(values) - 1)])
+    least = left(values[min(place + 1, len(values) - 1)].item())
     raise InputError(f"the target is {amount(most)} {what}; no threshold that leaves something of each layer leaves fewer than "
                      f"{least:,.0f}: set a larger target, or train with another prior.target or prior.beta")
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from sparsify import models
 from sparsify.compress.remove import remove
-from sparsify.measure.size import Size, macs, reduction, size
+from sparsify.measure.size import SIZES, Size, count, counts, macs, reduction, size
 from sparsify.structure import analyse
 
 MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
@@ -30,6 +30,14 @@ def test_size_of_a_small_network(small):
     assert counted(small, IMAGES) == Size(
         weights={"0": 24, "5": 48, "7": 12}, nonzeros={"0": 16, "5": 43, "7": 12}, hidden={"0": 3, "5": 4}, inputs=50,
         macs=24 * 16 + 48 + 12, parameters=24 + 3 + 6 + 48 + 4 + 12, bytes=4 * (97 + 6) + 8)  # two statistics and a counter of 8 bytes
+
+
+def test_one_count_is_that_of_the_whole_size(small):
+    small[0].weight.data[0] = 0
+    structure = analyse(small, IMAGES)
+    cut, _ = remove(small, IMAGES, {"5": torch.tensor([True, False, True, True])})
+    assert {by: count(cut, structure, IMAGES, by) for by in SIZES} == counts(size(cut, structure, IMAGES))
+    assert len(set(counts(size(cut, structure, IMAGES)).values())) == 4
 
 
 def test_a_cut_network_is_counted_by_the_structure_of_the_full_one(small):
