@@ -72,8 +72,8 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
     trials = most_trials(whole, smallest)
     done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
     cost = f"{len(done)} are done" if len(done) else f"about {cost_of(trials):.0f} s"
-    _say(f"the smallest network at {least:.4g} or more on validation, {max_drop:g} under the dense one's {dense:.4g}: at most {trials} "
-         f"trials of {trial_epochs} epochs each, {cost}, then the recovery")
+    _say(f"looking for the smallest network with {least:.4g} or more on validation, {max_drop:g} under the dense one's {dense:.4g}: "
+         f"at most {trials} trials of {trial_epochs} epochs each, {cost}, then the recovery")
 
     def tried_at(threshold: float) -> float:
         network, _ = cuts.cut(threshold)

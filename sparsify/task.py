@@ -120,7 +120,7 @@ class Task:
             raise InputError(f"the teacher answers with {tuple(answered.shape[1:])} to an input, and the model with "
                              f"{tuple(expected.shape[1:])}; they have to answer alike")
         if not answered.isfinite().all():
-            raise InputError("the teacher answers with what is no finite number")
+            raise InputError("the teacher's answers are not finite; look at its weights")
 
 
 def _asking(task_loss: Loss, network: nn.Module) -> LossFunction:

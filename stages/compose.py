@@ -45,7 +45,7 @@ def _lay_recipe(params: dict[str, Any], folder: Path, name: str, below: tuple[st
     if not path.is_file():
         raise InputError(f"recipe is {name!r}; it has to be one of {', '.join(sorted(file.stem for file in folder.glob('*.yaml')))}")
     if name in below:
-        raise InputError(f"{path} is laid under itself: {' <- '.join((*below, name))}; take it out of the defaults")
+        raise InputError(f"{path} includes itself: {' <- '.join((*below, name))}; take it out of the defaults")
     content = reading.section(path)
     for other in _defaults(content, path):
         if other != "_self_":

@@ -151,7 +151,7 @@ class Params(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.prune.order, self.prior.kind) == ("evidence", "log_uniform"):
-            raise InputError("prune.order is evidence, which the prior log_uniform has none of, as it is infinite at zero; "
+            raise InputError("prune.order is evidence, but the prior log_uniform has none: its density is infinite at zero; "
                              "choose another order, or prior.kind=ard")
 
     @property

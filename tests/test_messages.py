@@ -106,8 +106,8 @@ WRONG = {
     "prior of a dict": (lambda: sparsify.bayesianize(TwoLayers(), torch.randn(4, 8), {"kind": "gate"}), "prior is .*; it has to be one of"),
     "protects unknown": (lambda: sparsify.bayesianize(TwoLayers(), torch.randn(4, 8), protect=["third"]), "'third', which is neither"),
     "recurrent": (lambda: sparsify.bayesianize(Recurrent(), torch.randn(2, 5, 8)), "nothing to act on: .*lstm is an operation without"),
-    "no twin": (lambda: sparsify.compact(TwoLayers(), torch.randn(4, 8)), "has no prior; ask the twin that bayesianize"),
-    "no twin to update": (lambda: sparsify.update_priors(TwoLayers()), "has no prior; ask the twin that bayesianize"),
+    "no twin": (lambda: sparsify.compact(TwoLayers(), torch.randn(4, 8)), "has no prior; give the twin that bayesianize"),
+    "no twin to update": (lambda: sparsify.update_priors(TwoLayers()), "has no prior; give the twin that bayesianize"),
 }
 
 

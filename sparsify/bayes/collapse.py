@@ -37,6 +37,6 @@ class Alarm:
         if new := [said for name, said in empty.items() if name not in self._said]:
             found["layers"] = f"about to lose all they have: {', '.join(new)} left with less noise than signal"
         if epoch > self._quiet and accuracy <= self.chance and "" not in self._said:
-            found[""] = f"validation accuracy is {accuracy:.3g} %, that of one answer to all ({self.chance:.3g} %)"
+            found[""] = f"validation accuracy is {accuracy:.3g} %, no better than one answer for all ({self.chance:.3g} %)"
         self._said |= {*empty, *found}
         return [f"epoch {epoch}: {line}; {self._remedy}" for line in found.values()]

@@ -136,4 +136,4 @@ def groups_of(network: nn.Module) -> list[Group]:
 
 
 def not_bayesian() -> InputError:
-    return InputError("the network has no prior; ask the twin that bayesianize(model, example) gives")
+    return InputError("the network has no prior; give the twin that bayesianize(model, example) returns")

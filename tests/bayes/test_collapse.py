@@ -45,5 +45,6 @@ def test_accuracy_at_chance_is_told_once_after_the_quiet_epochs(twin):
     alarm = Alarm(LABELS, 2, "lower prior.beta")
     assert alarm.lines(twin, 2, 60.0) == []
     assert alarm.lines(twin, 3, 60.1) == []
-    assert alarm.lines(twin, 4, 60.0) == ["epoch 4: validation accuracy is 60 %, that of one answer to all (60 %); lower prior.beta"]
+    assert alarm.lines(twin, 4, 60.0) == [
+        "epoch 4: validation accuracy is 60 %, no better than one answer for all (60 %); lower prior.beta"]
     assert alarm.lines(twin, 5, 10.0) == []

@@ -62,7 +62,7 @@ def test_an_order_that_the_prior_has_no_scores_of_is_refused_before_anything_tra
     put(path, "prune.order", "evidence")
     params.load(path)
     put(path, "prior.kind", "log_uniform")
-    assert message(path).startswith("prune.order is evidence, which the prior log_uniform has none of")
+    assert message(path).startswith("prune.order is evidence, but the prior log_uniform has none")
 
 
 @pytest.mark.parametrize("key", ["prior.kind", "data.name", "model.name", "baseline.optimizer"])

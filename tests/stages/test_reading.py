@@ -60,7 +60,7 @@ def test_text_that_is_written_is_read_as_text_by_all(text):
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    ("defaults: [mine]", "mine.yaml is laid under itself: mine <- mine"), ("defaults: default", "has to be a list"),
+    ("defaults: [mine]", "mine.yaml includes itself: mine <- mine"), ("defaults: default", "has to be a list"),
     ("recipe_name: ${seeed}", "${seeed} names no key"), ("recipe_name: ${recipe_name}", "refers to itself"), ("[1]", "has to hold keys")])
 def test_a_recipe_of_ones_own_that_cannot_be_composed_is_one_line(content, said, tmp_path):
     (tmp_path / "recipe").mkdir()
