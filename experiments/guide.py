@@ -3,6 +3,7 @@
     python -m stages.frontier ... --into docs/guide    as the page says
     python -m experiments.guide"""
 
+import argparse
 import sys
 
 import pandas as pd
@@ -29,6 +30,7 @@ def table(rows: pd.DataFrame) -> Table:
 
 @program()
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()  # none but --help
     if not ROWS.is_file():
         sys.exit(f"error: {ROWS.relative_to(TOP)} does not exist; run python -m stages.frontier as {PAGE.relative_to(TOP)} says")
     rows = pd.read_csv(ROWS)

@@ -5,6 +5,7 @@
 Every weight is a rectangle of rows (outputs) and columns (inputs); the bar beside a row or above a column has the colour and the
 number of the unit that owns it."""
 
+import argparse
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 import sparsify
 from experiments.places import DOCS
 from stages import style
+from stages.program import program
 
 COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.VERMILION, style.PINK, style.BLUE, style.YELLOW)
 DARK, FIXED, CELL, GAP = COLOURS[5], "#DDDDDD", "#F4F4F4", 3.2
@@ -144,8 +146,14 @@ def _finish(axes: Axes, title: str, across: tuple[float, float], up: tuple[float
     axes.axis("off")
 
 
-if __name__ == "__main__":
+@program()
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()  # none but --help
     torch.manual_seed(0)
     for name, figure in (("structure_block", block()), ("structure_flatten", flatten())):
         style.save(DOCS / f"{name}.png", figure)
         print(DOCS.name + f"/{name}.png")
+
+
+if __name__ == "__main__":
+    main()
