@@ -47,11 +47,13 @@ class ExpectedSize:
             self._free = sum(shape.numel() for name, shape in shapes.items() if name not in mine)
             self.whole = float(sum(shape.numel() for shape in shapes.values()))
         elif by == "units":
-            here = [hidden[name] for name in shapes], range(len(shapes))  # of the two dimensions that of the units
-            self._entries, self._fixed = (part[here].to(like) for part in _entries(structure, self._groups, shapes))
-            self.whole = float(sum(shape[hidden[name]] for name, shape in shapes.items()))
+            places = {(name, hidden[name]): shape[hidden[name]] for name, shape in shapes.items()}
+            self._entries, self._fixed = (part.to(like) for part in _entries(structure, self._groups, places))
+            self.whole = float(sum(places.values()))
         else:
-            self._entries, self._fixed = (part.to(like) for part in _entries(structure, self._groups, shapes))
+            places = {(name, dim): ([*shape[:2], 1])[dim] for dim in (0, 1) for name, shape in shapes.items()}
+            per_unit, fixed = _entries(structure, self._groups, places)
+            self._entries, self._fixed = per_unit.unflatten(0, (2, -1)).to(like), fixed.unflatten(0, (2, -1)).to(like)
             self._uses = like.new_tensor([float(shape[2:].numel() * (structure.uses[name] if by == "macs" else 1))
                                           for name, shape in shapes.items()])
             self.whole = float((self._uses * like.new_tensor([float(shape[:2].numel()) for shape in shapes.values()])).sum())
@@ -78,19 +80,17 @@ class ExpectedSize:
         return ((self._entries @ left + self._fixed).prod(0) * self._uses).sum() * self._density + self._others
 
 
-def _entries(structure: Structure, groups: list[Group], shapes: Mapping[str, torch.Size]) -> tuple[Tensor, Tensor]:
-    """What a tensor has along its first two dimensions, as a linear function of the units left of each group: the others stay.
+def _entries(structure: Structure, groups: list[Group], places: Mapping[tuple[str, int], int]) -> tuple[Tensor, Tensor]:
+    """What tensors have along dimensions, as a linear function of the units left of each group: the others stay.
 
-    -> (2, tensors, groups) entries a unit, (2, tensors) entries that stay"""
-    per_unit, fixed = torch.zeros(2, len(shapes), len(groups)), torch.zeros(2, len(shapes))
-    place = {name: number for number, name in enumerate(shapes)}
-    for name, shape in shapes.items():
-        fixed[:, place[name]] = torch.tensor([*shape[:2], 1.0][:2])
+    places: by tensor and dimension its length.  -> (places, groups) entries a unit, (places,) entries that stay"""
+    per_unit, fixed = torch.zeros(len(places), len(groups)), torch.tensor([float(length) for length in places.values()])
+    at = {place: number for number, place in enumerate(places)}
     for number, group in enumerate(groups):
         for slot in structure.streams[group.name].slots:
-            if slot.tensor in place and slot.dim < 2:
-                per_unit[slot.dim, place[slot.tensor], number] += slot.index.shape[1]
-                fixed[slot.dim, place[slot.tensor]] -= slot.index.numel()
+            if (slot.tensor, slot.dim) in at:
+                per_unit[at[slot.tensor, slot.dim], number] += slot.index.shape[1]
+                fixed[at[slot.tensor, slot.dim]] -= slot.index.numel()
     return per_unit, fixed
 
 
