@@ -32,10 +32,11 @@ from sparsify import data, settings
 from sparsify.bayes.convert import bake
 from sparsify.bayes.priors import Target
 from sparsify.compaction import ORDERS, scores
+from sparsify.compress.remove import settled
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.size import size, total
-from sparsify.structure import Structure, analyse
+from sparsify.structure import Structure
 from stages import compose, networks, reading, runtime, twins
 from stages import inputs as inputs_of
 from stages.params import Params
@@ -67,7 +68,7 @@ def twin_of(folder: Path, overrides: Sequence[str]) -> tuple[nn.Module, Structur
     dataset = data.load(folder / runtime.DATASET, runtime.device())
     architecture, example = networks.architecture(params, dataset), networks.example(dataset)
     dense = networks.load(folder / runtime.BASELINE, architecture)
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     twin = twins.load(folder / runtime.BAYESIAN, example, architecture, structure)
     return twin, structure, dataset, inputs_of.may_leave(params, dense, structure)
 

@@ -166,10 +166,13 @@ def main() -> None:
         else:
             rows = at_all_sizes(arguments.priors, arguments.seeds, arguments.overrides, recipe["prior"]["kind"], Path(scratch))
     kept = f"{'own' if arguments.own else 'targets'}-{name}"
-    whole = with_earlier(rows, RESULTS / f"{kept}.json")
-    print(about, own_table({name: whole}) if arguments.own else tables(whole), sep="\n")
-    if all(override.startswith("recipe=") for override in arguments.overrides):  # else these are no figures of the recipe
-        report.write(kept, about, whole, RESULTS)
+    recipe_alone = all(override.startswith("recipe=") for override in arguments.overrides)
+    rows = with_earlier(rows, RESULTS / f"{kept}.json") if recipe_alone else rows
+    print(about, own_table({name: rows}) if arguments.own else tables(rows), sep="\n")
+    if recipe_alone:
+        report.write(kept, about | {"seeds": sorted({row["seed"] for row in rows})}, rows, RESULTS)
+    else:
+        print(f"no file keeps them: {name} has other parameters")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def search(cuts: Cuts, dense: float, max_drop: float, recovery: Recovery, trial_
 
     least, whole, smallest = dense - max_drop, cuts.left(cuts.whole, BY), cuts.smallest(BY)
     trials = most_trials(whole, smallest)
-    done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0)
+    under_way = 0.0 if state is None else checkpoint.seconds(state)
+    done = checkpoint.Results(_results(state), distributed.first(), every_seconds=0, before=under_way)
     cost = f"{len(done)} are done" if len(done) else f"about {cost_of(trials):.0f} s"
     _say(f"looking for the smallest network with {least:.4g} or more on validation, {max_drop:g} under the dense one's {dense:.4g}: "
          f"at most {trials} trials of {trial_epochs} epochs each, {cost}, then the recovery")
@@ -102,7 +103,7 @@ def kept(drop: float, max_drop: float) -> str:
 
 def spent(state: Path) -> float:
     """Seconds that interrupted calls of `search` took, as far as they were kept."""
-    return checkpoint.Results(_results(state)).seconds + checkpoint.seconds(state)
+    return checkpoint.Results(_results(state), before=checkpoint.seconds(state)).seconds
 
 
 def forget(state: Path) -> None:

@@ -77,13 +77,13 @@ class Keeper:
 class Results:
     """Rows of plain data by name, in a file that is written when `every_seconds` have passed and at the end of its `with`.
 
-    path: None to keep nothing. writes: whether this process does, of several that share the file."""
+    path: None to keep nothing. writes: whether this process does, of several that share the file. before: seconds that count too."""
 
-    def __init__(self, path: Path | None, writes: bool = True, every_seconds: float = 20.0):
+    def __init__(self, path: Path | None, writes: bool = True, every_seconds: float = 20.0, before: float = 0.0):
         self._path, self._writes, self._every_seconds = path, writes, every_seconds
         content = read_tensors(path) if path is not None and path.exists() else {}
         self._rows: dict[str, Any] = content.get("rows", {})
-        self._before, self._start = content.get("seconds", 0.0), time.monotonic()
+        self._before, self._start = before + content.get("seconds", 0.0), time.monotonic()
         self._written_at, self._unwritten = self._start, False
 
     def __enter__(self) -> Self:

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from sparsify import artifacts, budget
-from sparsify.bayes.convert import bake, bayesianize, log_alphas
+from sparsify.bayes.convert import bake, bayesianize, log_alphas, noise_parameters
 from sparsify.bayes.priors import KINDS, PriorSettings, Target
 from sparsify.bayes.target import ExpectedSize
 from sparsify.bayes.variational import VariationalSettings, fit_posterior
 from sparsify.compress.recovery import Recovery, RecoverySettings
-from sparsify.compress.remove import remove
+from sparsify.compress.remove import remove, settled
 from sparsify.compress.zeros import Zeros
 from sparsify.cuts import Cuts
 from sparsify.data import loaded
@@ -25,7 +25,7 @@ from sparsify.settings import InputError, NonNegative, PositiveInt, Seed, Settin
 from sparsify.shrink_checks import check_kinds, copied, usable
 from sparsify.shrink_report import ShrinkReport
 from sparsify.shrink_state import Files, check_writable, described, digest, known
-from sparsify.structure import Structure, analyse
+from sparsify.structure import Structure
 from sparsify.task import Loss, Metric, Task
 from sparsify.training import seed_draws
 
@@ -56,8 +56,9 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     max_drop: or else how far the small network may end under the dense one on validation, in points of accuracy (or of `metric`): the
         smallest that a search finds, with a recovery at each size that is tried, of `trial_epochs` (recovery's, if not given). Where
         nothing smaller keeps it, `model` comes back as it was.
-    prior: its kind, or its settings; if not given gates on units, for a target of nonzeros `log_uniform` on single weights, which is led to
-        twice as many and cut by half. With `max_drop`, the target or beta of the settings is where the Bayesian training leads.
+    prior: its kind, which is then charged by what the target counts, or its settings; if not given gates on units, for a target of
+        nonzeros `log_uniform` on single weights, which is led to twice as many and cut by half. With `max_drop`, the target or beta of the
+        settings is where the Bayesian training leads.
     bayesian, recovery: how both are trained, but for the batch size, which is the loader's.
     teacher: the network whose answers the small one learns in recovery, a larger one say; the model itself if not given.
     loss: for what is not classification: of outputs and targets, their mean loss. Recovery then learns from the targets alone.
@@ -77,7 +78,7 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
     if teacher is not None and loss is not None:
         raise InputError("both teacher and loss are given; with a loss of your own recovery learns from the targets alone: leave one out")
     device = usable(device)
-    prior = _prior(prior, wish)
+    prior, ours = _prior(prior, wish)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         (train, batch_size), (validation, _) = (loaded(loader, device, name, classes=loss is None) for loader, name in (
@@ -93,26 +94,27 @@ def shrink(model: nn.Module, train_loader: Any, validation_loader: Any, *, targe
         check_writable(state)
         files = Files(state, {} if state is None else {
             "model": digest(dense), "teacher": "" if teacher is None else digest(teaching), "data": described(task), "loss": known(loss),
-            "metric": known(metric), "wish": repr(wish), "prior": repr(prior), "options": repr((given, sorted(protect))),
+            "metric": known(metric), "wish": repr(wish), "prior": repr((prior, ours)), "options": repr((given, sorted(protect))),
             "bayesian": repr(bayesian), "recovery": repr(recovery)})
         try:
-            small, report = _shrunk(dense, teaching, task, wish, prior, bayesian, recovery, given, protect, files)
+            small, report = _shrunk(dense, teaching, task, wish, prior, ours, bayesian, recovery, given, protect, files)
         except artifacts.FileError as error:  # of a state
             raise InputError(f"{error}; delete that file, and its training begins anew") from None
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return small.to(home), report
 
 
-def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prior: PriorSettings, bayesian: VariationalSettings,
-            recovery: RecoverySettings, given: _Checked, protect: Collection[str], files: Files) -> tuple[nn.Module, ShrinkReport]:
+def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prior: PriorSettings, ours: bool,
+            bayesian: VariationalSettings, recovery: RecoverySettings, given: _Checked, protect: Collection[str],
+            files: Files) -> tuple[nn.Module, ShrinkReport]:
     start, example, score_dense = time.perf_counter(), task.example, task.score(dense)
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     before = size(dense, structure, example)
     twin = bayesianize(dense, example, prior, inputs=given.inputs, protect=protect, structure=structure)
-    prior = replace(prior, target=_lead(prior, wish, twin, structure, before))
+    prior = replace(prior, target=_lead(prior, wish, ours, twin, structure, before))
     learnt = task.learnt(bayesian.train, dense, bayesian.distill, bayesian.temperature)(twin)
     seed_draws(task.train, given.seed)
-    zeros = Zeros(twin)  # of a network that was pruned before
+    zeros = Zeros(twin, without=noise_parameters(twin))  # of a network that was pruned before
     bayesian_curve = fit_posterior(
         twin, structure, counts(before), task.train, learnt, prior, bayesian, lambda: task.scored(twin),
         f"bayesian ({prior.kind})", files.path("bayesian"), {"zeros": zeros}, zeros.hold)
@@ -130,7 +132,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     curve = [] if found is None else recovering(small, "recovery", state=files.path("recovery"))
     score = task.score(small)
     after = cuts.size(small)
-    said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else f"target: {_said(wish)}"
+    said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else _said(wish, before, after)
     return small.eval(), ShrinkReport(
         before, after, task.measure, score_dense, score_cut, score, said, cuts.whole if found is None else found, tuple(trials), removal,
         {"bayesian": bayesian_curve, "recovery": curve}, time.perf_counter() - start)
@@ -152,7 +154,9 @@ def _wish(target: Mapping[str, float] | Target | None, max_drop: float | None) -
     return wish
 
 
-def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
+def _prior(prior: str | PriorSettings | None, wish: Target) -> tuple[PriorSettings, bool]:
+    """With the target that is wished, or else the one to lead to; and whether that is ours."""
+    ours = not wish.given() and not isinstance(prior, PriorSettings)
     if prior is None:
         prior = "log_uniform" if "nonzeros" in wish.given() else "gate"
     if isinstance(prior, str):
@@ -161,10 +165,10 @@ def _prior(prior: str | PriorSettings | None, wish: Target) -> PriorSettings:
         prior = PriorSettings(prior, kl_weight="weights" if by == "nonzeros" else by, target=lead)
     if not isinstance(prior, PriorSettings):
         raise InputError(f"prior is {prior!r}; it has to be one of {', '.join(KINDS)}, or a PriorSettings")
-    return replace(prior, target=wish) if wish.given() else prior
+    return replace(prior, target=wish) if wish.given() else prior, ours
 
 
-def _lead(prior: PriorSettings, wish: Target, twin: nn.Module, structure: Structure, before: Size) -> Target:
+def _lead(prior: PriorSettings, wish: Target, ours: bool, twin: nn.Module, structure: Structure, before: Size) -> Target:
     """Where the Bayesian training leads: to the wish, but of single weights to twice as many, which are then cut by half (docs/targets.md
     section 1). Where an accuracy is wished and nothing is said of a size, to a share of what can leave, not of what is protected too."""
     for by, value in prior.target.given().items():
@@ -172,12 +176,16 @@ def _lead(prior: PriorSettings, wish: Target, twin: nn.Module, structure: Struct
         share = value if value < 1 else value / whole
         if wish.given() and KINDS[prior.kind].groups == "weights" and share < 1:
             return Target(**{by: whole * min(2 * share, math.sqrt(share))})
-        if not wish.given() and any(prior.target is ours for ours in (SEARCHED, SEARCHED_SINGLE)):
+        if ours:
             least = ExpectedSize(twin, structure, by, whole).least
+            if least >= whole:
+                raise InputError(f"nothing of it can leave: {least:,.0f} {by} of {whole:,} stay at least, one unit of each layer and what "
+                                 "has no prior; give another prior, or a larger network")
             return Target(**{by: least + share * (whole - least)})
     return prior.target
 
 
-def _said(wish: Target) -> str:
+def _said(wish: Target, before: Size, after: Size) -> str:
     (by, value), = wish.given().items()
-    return f"{by} {amount(value)}"
+    left, most = counted(after, by), value * counted(before, by) if value < 1 else value
+    return f"target: {by} {amount(value)}" + (f", not reached: {left:,} are left, as not all could be cut" if left > most else "")

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.compress import magnitude, masks
 from sparsify.compress.cut import cut_of, sliced
-from sparsify.compress.remove import remove
+from sparsify.compress.remove import remove, settled
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import reduction, size
 from sparsify.models import Architecture
-from sparsify.structure import Structure, analyse
+from sparsify.structure import Structure
 from stages import inputs as inputs_of
 from stages import networks, runtime
 from stages.params import Params
@@ -28,7 +28,7 @@ def controls(params: Params) -> None:
     architecture = networks.architecture(params, dataset)
     dense, small = (networks.load(path, architecture) for path in (runtime.BASELINE, runtime.COMPACT))
     example = networks.example(dataset)
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     recovery = recovery_of(params, dense, dataset)
     inputs = inputs_of.may_leave(params, dense, structure)
     ways = {"magnitude": (lambda: _cut(dense, small, structure, example, inputs), params.finetune.train.epochs),

@@ -69,15 +69,15 @@ def points(curves: Iterable[Curve], seeds: Sequence[int], changes: Sequence[str]
 
 def _overrides(changes: Sequence[str], kind: str, by: str, target: float, seed: int) -> Iterator[str]:
     """What the prior, its target, and an exact cut to that change in a recipe, which may have targets or a threshold of its own."""
-    led = (f"prior.kind={kind}", f"prior.target.{by}={target:.12g}", f"seed={seed}")
+    led = [f"prior.kind={kind}", f"prior.target.{by}={target:.12g}", f"seed={seed}"]
+    own = compose.composed(*changes, *led)["prior"]["target"]
+    led += [f"prior.target.{other}=null" for other in MEASURES if other != by and own[other] is not None]
     found = compose.composed(*changes, *led)
     prior, prune = found["prior"]["target"], found["prune"]
     yield from led
-    for other in MEASURES:
-        if other != by and prior[other] is not None:
-            yield f"prior.target.{other}=null"
-        if prune["target"][other] != prior[other]:  # else it follows
-            yield f"prune.target.{other}={f'{target:.12g}' if other == by else 'null'}"
+    for measure in MEASURES:
+        if prune["target"][measure] != prior[measure]:  # else it follows
+            yield f"prune.target.{measure}={f'{target:.12g}' if measure == by else 'null'}"
     for key in ("threshold", "max_final_drop"):
         if prune[key] is not None:
             yield f"prune.{key}=null"

@@ -9,11 +9,10 @@ from sparsify import artifacts, checkpoint, compaction, data, distributed
 from sparsify.bayes.convert import bake
 from sparsify.budget import forget, kept, search, spent
 from sparsify.compress import store
-from sparsify.compress.remove import remove
+from sparsify.compress.remove import remove, settled
 from sparsify.cuts import Cuts
 from sparsify.measure.accuracy import accuracy_percent, largest_logit_gap, quality
 from sparsify.measure.size import Size, reduction, size
-from sparsify.structure import analyse
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
 from stages.params import Params
@@ -29,10 +28,11 @@ def prune(params: Params) -> None:
     example = networks.example(dataset)
     architecture = networks.architecture(params, dataset)
     dense = networks.load(runtime.BASELINE, architecture)
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     before, inputs = size(dense, structure, example), inputs_of.may_leave(params, dense, structure)
     twin = twins.load(runtime.BAYESIAN, example, architecture, structure)
-    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs, before=before)
+    cuts = Cuts(bake(twin), compaction.scores(twin, structure, params.prune.order), structure, example, inputs,
+                before=before if params.bayesian.from_baseline else None)
 
     recovery, final_drop, budget = recovery_of(params, dense, dataset), params.prune.max_final_drop, {}
 
@@ -45,12 +45,12 @@ def prune(params: Params) -> None:
     if threshold is not None:
         cuts.at(threshold)  # refused, where it is, before anything is measured
     with known:
-        rows = cuts.scanned(accuracy)
+        rows, accuracy_dense = cuts.scanned(accuracy), accuracy(dense)
         if final_drop is None and threshold is None:
             threshold, rows = cuts.within_drop(rows, rows[0]["validation_accuracy"] - params.prune.max_accuracy_drop, accuracy)
     if final_drop is not None:
         epochs = params.prune.trial_epochs or params.finetune.train.epochs
-        threshold, tried = search(cuts, accuracy(dense), final_drop, recovery, epochs, trials)
+        threshold, tried = search(cuts, accuracy_dense, final_drop, recovery, epochs, trials)
         budget = {"max_final_drop": final_drop, "trials": len(tried)}
     stays = threshold is None  # as nothing smaller keeps the accuracy
     small, report = remove(dense, example, structure=structure) if threshold is None else cuts.cut(threshold)
@@ -60,14 +60,15 @@ def prune(params: Params) -> None:
         print(report)
 
     if stays:
-        curve = [{"epoch": 0, "nll": quality(small, dataset.train)["nll"], "validation_accuracy": accuracy(small), "seconds": 0.0}]
+        curve = [{"epoch": 0, "nll": quality(small, dataset.train)["nll"], "validation_accuracy": accuracy_dense, "seconds": 0.0}]
     else:
         curve = recovery(small, "fine-tuning", state=state)
     if not distributed.first():
         return
 
+    validation = accuracy_percent(small, dataset.validation)
     if final_drop is not None:
-        budget["final_drop"] = accuracy(dense) - accuracy(small)
+        budget["final_drop"] = accuracy_dense - validation
         print(kept(budget["final_drop"], final_drop))
     after = size(small, structure, example)
     store.save(small, runtime.COMPACT, architecture=architecture, data=networks.description(dataset), gap=report.gap,
@@ -79,7 +80,7 @@ def prune(params: Params) -> None:
         "threshold": cuts.whole if threshold is None else threshold,
         "accuracy_compact": accuracy_compact,
         **{f"{key}_finetuned": value for key, value in quality(small, dataset.test).items()},
-        "validation_accuracy_finetuned": accuracy_percent(small, dataset.validation),
+        "validation_accuracy_finetuned": validation,
         **reduction(before, after),
         **({"budget": budget} if budget else {}),
         "logit_gap": gap,

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from sparsify import artifacts, checkpoint, data
 from sparsify.compress import magnitude
 from sparsify.compress.recovery import Recovery
-from sparsify.compress.remove import remove
+from sparsify.compress.remove import remove, settled
 from sparsify.measure.accuracy import accuracy_percent
 from sparsify.measure.latency import latencies_ms
 from sparsify.measure.size import size
-from sparsify.structure import Structure, analyse
+from sparsify.structure import Structure
 from stages import networks, runtime
 from stages.params import Params
 from stages.recovery import recovery_of
@@ -67,7 +67,7 @@ def sweep(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     dense = networks.load(runtime.BASELINE, networks.architecture(params, dataset))
     example = networks.example(dataset)
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     cut = {(method, share): network for method in METHODS for share, network in _pruned(dense, structure, example, method, params)}
     recovery = recovery_of(params, dense, dataset, params.sweep.train)
     rows: list[Row] = []

@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from sparsify import artifacts, checkpoint, data, distributed
 from sparsify.bayes.collapse import LEAST, Alarm, left
+from sparsify.bayes.convert import noise_parameters
 from sparsify.bayes.variational import fit_posterior
+from sparsify.compress.remove import settled
 from sparsify.compress.zeros import Zeros
 from sparsify.measure.accuracy import accuracy_percent, quality
 from sparsify.measure.size import counts, size
-from sparsify.structure import analyse
 from sparsify.task import Task
 from stages import inputs as inputs_of
 from stages import networks, runtime, twins
@@ -28,7 +29,7 @@ def train_bayesian(params: Params) -> None:
     dataset = data.load(runtime.DATASET, runtime.device())
     architecture, example = networks.architecture(params, dataset), networks.example(dataset)
     dense = networks.load(runtime.BASELINE, architecture) if params.bayesian.from_baseline else architecture.build().to(runtime.device())
-    structure = analyse(dense, example)
+    structure = settled(dense, example)
     inputs = inputs_of.may_leave(params, dense, structure)
     model, untouched = twins.make(dense, example, params.prior, inputs, structure)
     if distributed.first():
@@ -53,9 +54,13 @@ def train_bayesian(params: Params) -> None:
         counts = [(kept, total) for kept, total, _ in left(model).values()]
         return {"validation_accuracy": accuracy, "left_percent": 100 * sum(kept for kept, _ in counts) / sum(total for _, total in counts)}
 
-    zeros = Zeros(model if params.bayesian.from_baseline else nn.Module())  # of a network that was pruned before; a fresh one has none
+    before = counts(size(dense, structure, example))
+    if params.bayesian.from_baseline:  # its zeros, if it was pruned before, stay
+        zeros = Zeros(model, without=noise_parameters(model))
+    else:
+        zeros, before = Zeros(nn.Module()), before | {"nonzeros": before["weights"]}
     curve = fit_posterior(
-        model, structure, counts(size(dense, structure, example)), dataset.train, data_loss, params.prior, params.bayesian, evaluate,
+        model, structure, before, dataset.train, data_loss, params.prior, params.bayesian, evaluate,
         f"bayesian ({params.prior.kind})", state, {"snapshots": snapshots, "zeros": zeros}, zeros.hold)
     if not distributed.first():
         return

@@ -226,5 +226,5 @@ def test_a_loader_that_gives_less_than_it_says_is_told(model, train_settings):
 
 
 def test_defaults_are_those_that_the_text_tells():
-    assert shrinking._prior(None, shrinking.Target(nonzeros=9)).kind == "log_uniform"
-    assert shrinking._prior(None, shrinking.Target()).target.given() == {"macs": 0.1}
+    assert shrinking._prior(None, shrinking.Target(nonzeros=9))[0].kind == "log_uniform"
+    assert shrinking._prior(None, shrinking.Target())[0].target.given() == {"macs": 0.1}

@@ -53,6 +53,42 @@ def test_a_target_of_the_prior_settings_is_where_a_search_leads(model, monkeypat
     assert led[0] == Target(macs=0.1) != led[1]
 
 
+def test_the_state_of_a_search_with_a_target_of_its_own_is_another_calls(model, tmp_path):  # noqa: F811
+    shrink(model, max_drop=20, prior="gate", state=tmp_path)
+    with pytest.raises(sparsify.InputError, match="another call: prior differ"):
+        shrink(model, max_drop=20, prior=sparsify.PriorSettings("gate", kl_weight="macs", target=Target(macs=0.1)), state=tmp_path)
+
+
+def test_where_no_unit_can_leave_a_search_says_so_before_it_trains(tmp_path):
+    with pytest.raises(sparsify.InputError, match="nothing of it can leave: 15 macs of 15 stay at least"):
+        shrink(nn.Sequential(nn.Linear(12, 1), nn.ReLU(), nn.Linear(1, 3)), max_drop=20, prior="gate", state=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["call.json"]
+
+
+class Parts(nn.Module):
+    """A layer of ten units, a number that is written into slices of another, and layers that are free."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.both, self.rest, self.last = nn.Linear(12, 10), nn.Linear(10, 16), nn.Linear(6, 40), nn.Linear(40, 3)
+
+    def forward(self, inputs):
+        first = torch.relu(self.first(inputs))
+        both = self.both(first)
+        first = first + both[:, :10]
+        return self.last(torch.relu(self.rest(torch.relu(both[:, 10:]))) + first.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("wish", [{"target": {by: 0.7}} for by in ("units", "weights", "macs")] + [{"max_drop": 100}], ids=str)
+def test_layers_that_cannot_be_cut_stay_and_the_target_is_reached_all_the_same(wish):
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match="stay as they are"):
+        small, report = shrink(Parts(), **wish)
+    assert small.first.out_features == 10 < small.both.out_features and small.rest.out_features < 40
+    for by, share in wish.get("target", {}).items():
+        assert 0.6 * counted(report.before, by) < counted(report.after, by) <= share * counted(report.before, by)
+
+
 def test_a_search_leads_to_a_share_of_what_can_leave(model):  # noqa: F811
     """The first layer has more than a tenth of all, which is where a search would lead otherwise: the gates would never come to rest."""
     with pytest.warns(UserWarning, match="protected"):

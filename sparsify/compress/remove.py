@@ -46,6 +46,17 @@ def remove(model: nn.Module, example: Example, keep: Mapping[str, Tensor] | None
     return small, Report.of(structure, model, small, alive, trial.done, kept, gap, inputs)
 
 
+def settled(model: nn.Module, example: Example) -> Structure:
+    """What `analyse` finds, with those streams fixed too of which a trial cannot remove every second unit, as where a width is written
+    into a view: whoever counts on units to leave has to know it before the training."""
+    structure = analyse(model, example)
+    half = {name: torch.arange(stream.size) % 2 == 0
+            for name, stream in structure.shrinkable().items() if stream.writers and stream.size > 1}
+    kept = remove(model, example, half, structure=structure)[1].kept
+    return replace(structure, streams={name: replace(stream, fixed=kept[name]) if name in kept else stream
+                                       for name, stream in structure.streams.items()})
+
+
 def draft(model: nn.Module, structure: Structure, keep: Mapping[str, Tensor], weights: Mapping[str, Tensor], *,
           inputs: bool = False) -> nn.Module:
     """What `remove` gives where everything can be cut, without the proof: to measure many candidates, of which one is then removed."""

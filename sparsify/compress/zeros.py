@@ -1,6 +1,7 @@
 """The weights of a network that are zero: they stay so while it trains, or some of them change places."""
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,14 @@ class Zeros(nn.Module):
 
     moving: the share of a layer's weights, of those that are not zero, that change places with zeros after an epoch. It is this at the
         start and falls to nothing by three quarters of the training, as a cosine (RigL, arXiv:1911.11134, Algorithm 1). Linear layers
-        and convolutions without groups take part; other tensors keep their zeros where they are."""
+        and convolutions without groups take part; other tensors keep their zeros where they are.
+    without: names of parameters that are no weights, as those of noise."""
 
-    def __init__(self, model: nn.Module, moving: float = 0.0):
+    def __init__(self, model: nn.Module, moving: float = 0.0, without: Collection[str] = ()):
         super().__init__()
         self.moving = moving
-        self._weights = [parameter for parameter in model.parameters() if parameter.ndim > 1 and not parameter.all()]
+        self._weights = [parameter for name, parameter in model.named_parameters()
+                         if name not in without and parameter.ndim > 1 and not parameter.all()]
         self._free = {id(layer.weight) for layer in model.modules()
                       if isinstance(layer, nn.Linear) or (isinstance(layer, _ConvNd) and layer.groups == 1)}
         for number, weight in enumerate(self._weights):

@@ -29,6 +29,25 @@ def network(input_shape, n_classes):
 """
 
 
+SLICED = """
+import torch
+from torch import nn
+
+class Sliced(nn.Module):  # a layer of ten units, a number that is written into slices of another
+    def __init__(self, features, n_classes):
+        super().__init__()
+        self.first, self.both = nn.Linear(features, 10), nn.Linear(10, 16)
+        self.rest, self.last = nn.Linear(6, 40), nn.Linear(40, n_classes)
+
+    def forward(self, inputs):
+        first = torch.relu(self.first(inputs))
+        both = self.both(first)
+        first = first + both[:, :10]
+        return self.last(torch.relu(self.rest(torch.relu(both[:, 10:]))) + first.sum(1, keepdim=True))
+
+def network(input_shape, n_classes):
+    return Sliced(*input_shape, n_classes)
+"""
 PRUNED = """
 import torch
 from torch import nn
@@ -137,13 +156,26 @@ def test_weights_of_another_network_are_one_line_and_nothing_is_written():
 
 
 def test_a_share_is_of_what_a_network_that_was_pruned_before_has(capsys):
-    """Its zeros stay, and the cut leaves half of what is not zero, as the Bayesian training was led to."""
+    """Its zeros stay, and the cut leaves a fifth of what is not zero, as the Bayesian training was led to."""
     Path("mine.py").write_text(PRUNED)
-    prepare("mine:network", (30,), "prior.kind=log_uniform", "prior.target.nonzeros=0.5", "baseline.epochs=0", "bayesian.train.epochs=30")
+    prepare("mine:network", (30,), "prior.kind=log_uniform", "prior.target.nonzeros=0.2", "baseline.epochs=0", "bayesian.train.epochs=30")
     for stage in (train_baseline, train_bayesian, prune):
         runtime.main(getattr(stage, stage.__name__.rpartition(".")[2]))
     dense, twin = (tensorfile.read(path)[1] for path in (runtime.BASELINE, runtime.BAYESIAN))
     weights = [name for name in dense if name.endswith("weight")]
     before = sum(int(dense[name].count_nonzero()) for name in weights)
     assert 200 < before < 450 and all(torch.equal(dense[name] == 0, twin[name] == 0) for name in weights)
-    assert 0.4 * before < figures("prune")["nonzeros_left"] <= 0.5 * before
+    assert 0.15 * before < figures("prune")["nonzeros_left"] <= 0.2 * before
+
+
+def test_what_no_cut_can_take_stays_in_every_stage(capsys):
+    Path("mine.py").write_text(SLICED)
+    prepare("mine:network", (12,), "prior.kind=gate", "prior.target.macs=0.7", "bayesian.train.epochs=30")
+    for stage in (train_baseline, train_bayesian, prune, controls, benchmark, sweep):
+        runtime.main(getattr(stage, stage.__name__.rpartition(".")[2]))
+    assert "stay as they are" in capsys.readouterr().out
+    found = figures("prune")
+    assert found["hidden_total"] == figures("sweep")["dense"]["hidden"] and found["macs_left"] <= 0.7 * found["macs_total"]
+    assert found["hidden_left"] == figures("controls")["magnitude"]["hidden_left"] == figures("controls")["scratch"]["hidden_left"]
+    small = sparsify.load(runtime.COMPACT, Architecture("mine:network", (12,), 3, 1.0).build())
+    assert small.first.out_features == 10 < small.both.out_features < 16

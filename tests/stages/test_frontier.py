@@ -32,7 +32,8 @@ def test_points_are_all_targets_of_all_priors_seed_by_seed():
 
 @pytest.mark.parametrize("changes", [
     ("prior.target.macs=0.3",), ("prune.target.macs=0.3",), ("prune.target.units=0.7",), ("prune.threshold=2",),
-    ("prune.max_final_drop=0.5",), ("controls.methods=[scratch]",), ("prior.target.units=0.7", "prune.target.units=0.7")], ids=" ".join)
+    ("prune.max_final_drop=0.5",), ("controls.methods=[scratch]",), ("prior.target.units=0.7", "prune.target.units=0.7"),
+    ("prior.target.macs=0.3", "prune.target.macs=0.3")], ids=" ".join)
 def test_the_cut_is_exact_whatever_the_recipe_has(changes):
     [point] = points("gaussian:units=0.25", changes=(*SMOKE, *changes))
     params = compose.composed(*point.experiment.overrides)
