@@ -52,14 +52,16 @@ def prune(params: Params) -> None:
         epochs = params.prune.trial_epochs or params.finetune.train.epochs
         threshold, tried = search(cuts, accuracy_dense, final_drop, recovery, epochs, trials)
         budget = {"max_final_drop": final_drop, "trials": len(tried)}
-    stays = threshold is None  # as nothing smaller keeps the accuracy
-    small, report = remove(dense, example, structure=structure) if threshold is None else cuts.cut(threshold)
+    if threshold is None:  # nothing smaller keeps the accuracy: the dense network stays
+        small, report = remove(dense, example, structure=structure)
+    else:
+        small, report = cuts.cut(threshold)
     gap = largest_logit_gap(dense if threshold is None else cuts.masked(threshold), small, dataset.test)
     accuracy_compact = accuracy_percent(small, dataset.test)
     if distributed.first():
         print(report)
 
-    if stays:
+    if threshold is None:
         curve = [{"epoch": 0, "nll": quality(small, dataset.train)["nll"], "validation_accuracy": accuracy_dense, "seconds": 0.0}]
     else:
         curve = recovery(small, "fine-tuning", state=state)
