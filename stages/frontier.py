@@ -31,7 +31,7 @@ def frontier(points: Sequence[Point], runner: Runner, into: Path, against: str, 
     names = [point.experiment.name for point in points]
     before = runner.done(names)
     left = [point.experiment for point in points if point.experiment.name not in before]
-    print(f"{len(points)} experiments, {len(points) - len(left)} of them are done", flush=True)
+    print(f"{len(points) - len(left)} of {len(points)} experiments are done", flush=True)
     failed, interrupted = {}, False
     if left and not drawing_alone:
         try:

@@ -104,7 +104,7 @@ def test_only_what_is_not_done_is_run_and_all_is_drawn(tmp_path, capsys):
     assert [(row["prior"], row["target"], row["seed"], row["method"]) for row in table(tmp_path)] == [
         (point.kind, str(point.target), str(point.seed), method) for point in every for method in (point.kind, "magnitude")]
     assert (tmp_path / "frontier_units.png").read_bytes().startswith(b"\x89PNG")
-    assert "8 experiments, 3 of them are done" in capsys.readouterr().out
+    assert "3 of 8 experiments are done" in capsys.readouterr().out
 
 
 def test_a_failure_is_told_and_the_rest_is_drawn(tmp_path, capsys):

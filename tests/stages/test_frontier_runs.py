@@ -118,8 +118,8 @@ def test_experiments_go_through_dvcs_queue_once(tmp_path):
     clone.run("git", "fetch", "--quiet", "--unshallow")
     command = (sys.executable, "-m", "stages.frontier", "-S", "recipe=smoke", "-S", "baseline.epochs=1", "-S", "bayesian.train.epochs=2",
                "gaussian:units=0.5", "--seeds", "1", "--into", "out")
-    assert "1 experiments, 0 of them are done" in clone.run(*command).stdout
-    assert "1 experiments, 1 of them are done" in clone.run(*command).stdout
+    assert "0 of 1 experiments are done" in clone.run(*command).stdout
+    assert "1 of 1 experiments are done" in clone.run(*command).stdout
     ours, magnitude = table(clone.root / "out")
     assert (ours["method"], ours["hidden_left"], magnitude["method"]) == ("gaussian", "40", "magnitude")
     [commit] = frontier_refs(clone)

@@ -27,7 +27,7 @@ SAID = {
     "uncertainty": ("calibration error in points, dense 2.9, Bayesian 1.6, compact 3.5",
                     {"dense": {"calibration_error": 2.9}, "bayesian_mean": {"calibration_error": 1.6},
                      "bayesian_samples": {"calibration_error": 1.8}, "compact": {"calibration_error": 3.5}}),
-    "sweep": ("magnitude pruning, retrained, 95 % of the weights and 0 % of the units may go",
+    "sweep": ("magnitude pruning, with the short retraining of the sweep, 95 % of the weights and 0 % of the units may go",
               {"weights": {"pruned": {"within_drop": {"share": 70.0}}, "recovered": {"within_drop": {"share": 95.0}}},
                "units": {"pruned": {"within_drop": {"share": 25.0}}, "recovered": {"within_drop": {}}}})}
 
