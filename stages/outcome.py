@@ -58,7 +58,8 @@ def _uncertainty(figures: Figures) -> str:
 
 def _sweep(figures: Figures) -> str:
     shares = {method: figures[method]["recovered"]["within_drop"].get("share", 0) for method in ("weights", "units")}
-    return f"magnitude pruning, with the short retraining of the sweep, {' and '.join(f'{share:g} % of the {method}' for method, share in shares.items())} may go"
+    gone = " and ".join(f"{share:g} % of the {method}" for method, share in shares.items())
+    return f"magnitude pruning, with the short retraining of the sweep, {gone} may go"
 
 
 NAMES = {"download": "data set", "plot": "pictures", "headline": "the figures that the run is judged by", "report": "the page of this run"}
