@@ -52,8 +52,13 @@ class Cuts:
 
     def exactly(self, target: Target) -> float:
         """The threshold that leaves what `target`, which has one size, says, or as little less as can be."""
+        (by, _), = target.given().items()
+        return self.within(self.most(target), by)
+
+    def most(self, target: Target) -> float:
+        """As a count."""
         (by, value), = target.given().items()
-        return self.within(value * counted(self.before, by) if value < 1 else value, by)
+        return value * counted(self.before, by) if value < 1 else value
 
     def smallest(self, by: str) -> int:
         """The least that a threshold can leave."""

@@ -132,7 +132,7 @@ def _shrunk(dense: nn.Module, teacher: nn.Module, task: Task, wish: Target, prio
     curve = [] if found is None else recovering(small, "recovery", state=files.path("recovery"))
     score = task.score(small)
     after = cuts.size(small)
-    said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else _said(wish, before, after)
+    said = budget.kept(score_dense - score, given.max_drop) if given.max_drop is not None else _said(wish, cuts, after)
     return small.eval(), ShrinkReport(
         before, after, task.measure, score_dense, score_cut, score, said, cuts.whole if found is None else found, tuple(trials), removal,
         {"bayesian": bayesian_curve, "recovery": curve}, time.perf_counter() - start)
@@ -185,7 +185,8 @@ def _lead(prior: PriorSettings, wish: Target, ours: bool, twin: nn.Module, struc
     return prior.target
 
 
-def _said(wish: Target, before: Size, after: Size) -> str:
+def _said(wish: Target, cuts: Cuts, after: Size) -> str:
     (by, value), = wish.given().items()
-    left, most = counted(after, by), value * counted(before, by) if value < 1 else value
-    return f"target: {by} {amount(value)}" + (f", not reached: {left:,} are left, as not all could be cut" if left > most else "")
+    left = counted(after, by)
+    missed = f", not reached: {left:,} are left, as not all could be cut" if left > cuts.most(wish) else ""
+    return f"target: {by} {amount(value)}{missed}"

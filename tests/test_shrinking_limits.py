@@ -33,13 +33,13 @@ def test_the_dense_network_is_given_back_whole_also_with_units_that_were_dead_be
     assert report.after == report.before and report.removal.gap == 0
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_the_default_prior_is_the_same_by_its_name(model, monkeypatch, named):  # noqa: F811
+@pytest.mark.parametrize("wish", [{"target": {"macs": 0.3}}, {"max_drop": 1}], ids=["size", "accuracy"])
+def test_the_default_prior_is_the_same_by_its_name(model, monkeypatch, wish):  # noqa: F811
     made = []
     monkeypatch.setattr(shrinking, "bayesianize", lambda network, example, prior, **more: made.append(prior) or [][0])
     for prior in (None, "gate"):
         with pytest.raises(IndexError):
-            shrink(model, target={"macs": 0.3}, prior=prior) if named else shrink(model, max_drop=1, prior=prior)
+            shrink(model, prior=prior, **wish)
     assert made[0] == made[1]
 
 
